@@ -6,8 +6,8 @@
  * on_confirm (AMQP_LOST), deliveries of an older connection can no longer be acknowledged (amqp_ack
  * ignores them: the broker delivers them again).
  *
- * URLs: amqp:// and amqps:// as in spec/amqp.md section 2; amqps verifies peer and host name against
- * the system's CAs (SSL_CERT_FILE honoured) or the CA given by ssl_options cadata. */
+ * URLs: amqp:// and amqps:// as in spec/amqp.md section 2; amqps verifies peer and host name
+ * against the system's CAs (SSL_CERT_FILE honoured) or the CA given by ssl_options cadata. */
 #ifndef SALLYPORT_AMQP_H
 #define SALLYPORT_AMQP_H
 
@@ -37,7 +37,7 @@ enum amqp_outcome {
 
 /* A delivery, owned by the receiver until amqp_message_free().  Strings are NUL-terminated. */
 struct amqp_message {
-    uint64_t tag;        /* for amqp_ack; unique over reconnects */
+    uint64_t tag; /* for amqp_ack; unique over reconnects */
     bool redelivered;
     const char *routing_key;
     const char *content_type; /* "" when absent */
@@ -75,7 +75,7 @@ struct amqp_opts {
     bool confirms;
     const char *check_exchange;
     const char *check_queue;
-    bool retry_auth; /* keep trying when credentials are refused */
+    bool retry_auth;  /* keep trying when credentials are refused */
     const char *name; /* for the log and the broker's list of connections */
     /* Runs on the connection's thread after the channel is open and before the consumer starts, at
      * every (re)connect: declare topology here.  Non-zero closes and retries. */
@@ -102,8 +102,8 @@ struct amqp_publish {
     const amqp_basic_properties_t *props; /* NULL = none; copied deep by this call */
     uint64_t cookie;
 };
-/* Queues it; copied; published when up (also while down: kept until the connection is up, in order).
- * Never blocks.  Returns the number of publishes not yet confirmed (for back-pressure).
+/* Queues it; copied; published when up (also while down: kept until the connection is up, in
+ * order). Never blocks.  Returns the number of publishes not yet confirmed (for back-pressure).
  * Without confirms on_confirm(AMQP_ACKED) comes when it was written to the socket. */
 size_t amqp_publish(struct amqp_conn *c, const struct amqp_publish *p);
 /* The body is handed over instead of copied (malloc'd; freed by the connection). */
@@ -117,8 +117,9 @@ void amqp_reject(struct amqp_conn *c, uint64_t tag, bool requeue);
 void amqp_cancel_consumer(struct amqp_conn *c);
 
 /* Runs fn on the connection's thread with the open channel 1 (rabbitmq-c set-up calls may block
- * there), then done(arg, rc, err) on the loop's thread.  rc -1 when the connection broke.  A channel
- * exception (404 in a passive declare ...) is reported as rc -1 and the channel reopened. */
+ * there), then done(arg, rc, err) on the loop's thread.  rc -1 when the connection broke.  A
+ * channel exception (404 in a passive declare ...) is reported as rc -1 and the channel reopened.
+ */
 void amqp_call(struct amqp_conn *c,
                int (*fn)(void *arg, amqp_connection_state_t state, struct err *err),
                void (*done)(void *arg, int rc, const struct err *err), void *arg);
@@ -132,8 +133,8 @@ struct amqp_url {
     bool tls;
     char *host, *user, *password, *vhost;
     int port;
-    unsigned heartbeat_s;    /* 0 = not given */
-    char *cadata;            /* PEM from ssl_options, or NULL */
+    unsigned heartbeat_s; /* 0 = not given */
+    char *cadata;         /* PEM from ssl_options, or NULL */
 };
 int amqp_url_parse(const char *text, struct amqp_url *out, struct err *err);
 void amqp_url_clear(struct amqp_url *u);

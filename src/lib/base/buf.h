@@ -1,5 +1,5 @@
-/* A growable run of bytes.  `data` always has a NUL behind `len` once anything was appended, so text
- * can be used as a C string.  Zero-initialise (or BUF_INIT), end with buf_free(). */
+/* A growable run of bytes.  `data` always has a NUL behind `len` once anything was appended, so
+ * text can be used as a C string.  Zero-initialise (or BUF_INIT), end with buf_free(). */
 #ifndef SALLYPORT_BASE_BUF_H
 #define SALLYPORT_BASE_BUF_H
 
@@ -33,7 +33,8 @@ void buf_clear(struct buf *b);
 /* Hands the bytes (NUL-terminated, never NULL) to the caller, who frees them; b is empty after. */
 char *buf_take(struct buf *b);
 void buf_free(struct buf *b);
-/* Appends s as a JSON string with its quotes; UTF-8 is kept as it is, invalid bytes become U+FFFD. */
+/* Appends s as a JSON string with its quotes; UTF-8 is kept as it is, invalid bytes become U+FFFD.
+ */
 void buf_json_str(struct buf *b, const char *s, size_t n);
 
 #endif

@@ -26,8 +26,7 @@ struct err {
 /* Sets the sentence (code 0).  Returns -1. */
 int err_set(struct err *err, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 /* Sets code and sentence.  Returns -1. */
-int err_code(struct err *err, int code, const char *fmt, ...)
-    __attribute__((format(printf, 3, 4)));
+int err_code(struct err *err, int code, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 /* Sentence + ": " + strerror(errno); code = errno; errno survives.  Returns -1. */
 int err_errno(struct err *err, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 /* Puts "<text>: " in front of the sentence.  Returns -1. */

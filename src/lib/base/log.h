@@ -1,11 +1,12 @@
 /* The log of a process: one line says what happened, to whom, and what follows.
  *
  * Line format (that of globus-compute-endpoint 4.19, so that sites' parsers survive):
- *   2026-11-24 14:00:00,123456 INFO <proc>-<pid> <thread>-<tid> <module>:<line> <function> <message>
- * On the console (log_console) INFO lines are "> " + message, others carry the full prefix.
+ *   2026-11-24 14:00:00,123456 INFO <proc>-<pid> <thread>-<tid> <module>:<line> <function>
+ * <message> On the console (log_console) INFO lines are "> " + message, others carry the full
+ * prefix.
  *
  * error = somebody must act; warning = somebody may want to know; info = a life-cycle event;
- * debug = the rest.  Credentials in URLs ("://user:password@") are masked in every line. */
+ * debug = the rest.  Credentials in URLs (user:password@) are masked in every line. */
 #ifndef SALLYPORT_BASE_LOG_H
 #define SALLYPORT_BASE_LOG_H
 
@@ -56,7 +57,7 @@ struct log_rate {
     }
 bool log_rate_ok(struct log_rate *rate);
 
-/* Copy of s with "://user:password@" made "://***:***@"; caller frees. */
+/* Copy of s with the user and password of URLs replaced by "***:***"; caller frees. */
 char *log_mask(const char *s);
 
 #endif

@@ -18,7 +18,7 @@ struct loop_child;
 #define LOOP_S(n) ((uint64_t)(n)*1000000)
 
 typedef void loop_f(void *arg);
-typedef void loop_io_f(void *arg, int fd, uint32_t revents); /* EPOLLIN ... */
+typedef void loop_io_f(void *arg, int fd, uint32_t revents);          /* EPOLLIN ... */
 typedef void loop_child_f(void *arg, pid_t pid, const siginfo_t *si); /* already reaped */
 
 struct loop *loop_create(void); /* ends the process on failure */

@@ -27,16 +27,17 @@ struct spawn_result {
 typedef void spawn_f(void *arg, const struct spawn_result *result);
 
 struct spawn_opts {
-    const char *const *argv;    /* NULL-terminated; argv[0] looked up on PATH of `env` (or ours) */
-    const char *const *env;     /* NULL = ours */
-    const char *cwd;            /* NULL = ours */
-    const void *input;          /* standard input; copied; NULL = /dev/null */
+    const char *const *argv; /* NULL-terminated; argv[0] looked up on PATH of `env` (or ours) */
+    const char *const *env;  /* NULL = ours */
+    const char *cwd;         /* NULL = ours */
+    const void *input;       /* standard input; copied; NULL = /dev/null */
     size_t input_len;
-    size_t output_max;          /* per stream; 0 = 1 MiB */
-    uint64_t timeout_us;        /* 0 = 30 s */
+    size_t output_max;   /* per stream; 0 = 1 MiB */
+    uint64_t timeout_us; /* 0 = 30 s */
 };
 
-/* cb is called once, never from within spawn_start().  NULL with err when it could not be started. */
+/* cb is called once, never from within spawn_start().  NULL with err when it could not be started.
+ */
 struct spawn *spawn_start(struct loop *l, const struct spawn_opts *opts, spawn_f *cb, void *arg,
                           struct err *err);
 /* Kills the group and forgets it without a callback; NULL is fine. */

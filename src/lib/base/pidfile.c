@@ -1,0 +1,178 @@
+/* See pidfile.h. */
+#include "lib/base/pidfile.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "lib/base/alloc.h"
+#include "lib/base/fs.h"
+#include "lib/base/log.h"
+
+#define TOUCH_EVERY LOOP_S(15)
+
+/* The PID file holds the PID alone, as the original's does.  What ours adds lives beside it: a file
+ * that names the host and is locked for life.  Unlocked and naming this host, it says that the
+ * instance died here, whatever the PID file's age. */
+struct pidfile {
+    char *path;
+    char *lock_path;
+    int fd;
+    int lock_fd;
+    struct stat mine;
+    struct loop_timer *timer;
+    loop_f *removed_cb;
+    void *arg;
+};
+
+static char *lock_path_of(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    int folder = slash ? (int)(slash + 1 - path) : 0;
+    return xasprintf("%.*s.%s.lock", folder, path, path + folder);
+}
+
+static void when(time_t t, char *out, size_t n)
+{
+    struct tm tm;
+    localtime_r(&t, &tm);
+    strftime(out, n, "%Y-%m-%d %H:%M:%S", &tm);
+}
+
+static size_t read_text(int fd, char *out, size_t size)
+{
+    ssize_t n = pread(fd, out, size - 1, 0);
+    out[n > 0 ? n : 0] = '\0';
+    out[strcspn(out, "\n")] = '\0';
+    return strlen(out);
+}
+
+enum lock_state { LOCK_UNKNOWN, LOCK_HELD, LOCK_DIED_HERE };
+
+static enum lock_state lock_look(const char *lock_path)
+{
+    autoclose int fd = open(lock_path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    if (fd < 0)
+        return LOCK_UNKNOWN;
+    if (flock(fd, LOCK_SH | LOCK_NB) != 0)
+        return errno == EWOULDBLOCK ? LOCK_HELD : LOCK_UNKNOWN;
+    char host[256] = "", owner[256];
+    gethostname(host, sizeof(host) - 1);
+    return read_text(fd, owner, sizeof(owner)) && strcmp(host, owner) == 0 ? LOCK_DIED_HERE
+                                                                           : LOCK_UNKNOWN;
+}
+
+static int taken(const char *path, const struct stat *st, const char *content, struct err *err)
+{
+    char modified[32], now[32];
+    when(st->st_mtime, modified, sizeof(modified));
+    when(time(NULL), now, sizeof(now));
+    err_set(err,
+            "\n  PID path: %s\n  Last modified: %s\n  Current time: %s\n  PID file content: %s\n"
+            "Another instance of this endpoint is running.  (Perhaps on another login node?)  "
+            "Refusing to start.  If this is not correct, then remove the PID file before starting "
+            "again.",
+            path, modified, now, content);
+    return 1;
+}
+
+int pidfile_check(const char *path, unsigned fresh_s, struct err *err)
+{
+    autoclose int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    if (fd < 0)
+        return errno == ENOENT ? 0 : err_errno(err, "cannot open PID file %s", path);
+    struct stat st;
+    if (fstat(fd, &st) != 0)
+        return err_errno(err, "cannot read PID file %s", path);
+    char content[32];
+    read_text(fd, content, sizeof(content));
+    autofree char *lock_path = lock_path_of(path);
+    enum lock_state lock = lock_look(lock_path);
+    bool fresh = time(NULL) - st.st_mtime < (time_t)fresh_s;
+    if (lock == LOCK_HELD || (lock == LOCK_UNKNOWN && fresh))
+        return taken(path, &st, content, err);
+    return 0;
+}
+
+/* A file system without locks leaves the age rule alone: not an error. */
+static void lock_take(struct pidfile *p)
+{
+    p->lock_fd = open(p->lock_path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    char host[256] = "";
+    gethostname(host, sizeof(host) - 1);
+    if (p->lock_fd >= 0 && flock(p->lock_fd, LOCK_EX | LOCK_NB) == 0 &&
+        ftruncate(p->lock_fd, 0) == 0)
+        (void)fs_write_all(p->lock_fd, host, strlen(host));
+}
+
+struct pidfile *pidfile_take(const char *path, unsigned fresh_s, mode_t mode, struct err *err)
+{
+    if (pidfile_check(path, fresh_s, err) != 0)
+        return NULL;
+    if (unlink(path) == 0)
+        log_warning("Previous endpoint instance failed to shutdown cleanly.  Removing PID file.");
+    int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, mode);
+    if (fd < 0) {
+        err_errno(err, "cannot create PID file %s", path);
+        return NULL;
+    }
+    struct pidfile *p = xcalloc(1, sizeof(*p));
+    *p = (struct pidfile){
+        .path = xstrdup(path), .lock_path = lock_path_of(path), .fd = fd, .lock_fd = -1};
+    lock_take(p);
+    if (dprintf(fd, "%d\n", (int)getpid()) < 0 || fstat(fd, &p->mine) != 0) {
+        err_errno(err, "cannot write PID file %s", path);
+        pidfile_release(p);
+        return NULL;
+    }
+    return p;
+}
+
+static bool still_ours(const struct pidfile *p)
+{
+    struct stat st;
+    return lstat(p->path, &st) == 0 && st.st_ino == p->mine.st_ino && st.st_dev == p->mine.st_dev;
+}
+
+static void touch_cb(void *arg)
+{
+    struct pidfile *p = arg;
+    if (!still_ours(p)) {
+        log_warning("PID file removed by another process; initiating shutdown");
+        p->removed_cb(p->arg);
+        return;
+    }
+    (void)futimens(p->fd, NULL);
+    loop_timer_set(p->timer, TOUCH_EVERY, LOOP_S(1));
+}
+
+void pidfile_watch(struct pidfile *p, struct loop *l, loop_f *removed_cb, void *arg)
+{
+    p->removed_cb = removed_cb;
+    p->arg = arg;
+    p->timer = loop_timer_create(l, touch_cb, p);
+    loop_timer_set(p->timer, TOUCH_EVERY, LOOP_S(1));
+}
+
+void pidfile_release(struct pidfile *p)
+{
+    if (!p)
+        return;
+    if (p->timer)
+        loop_timer_destroy(p->timer);
+    if (p->mine.st_ino && still_ours(p))
+        unlink(p->path);
+    close(p->fd);
+    if (p->lock_fd >= 0) {
+        unlink(p->lock_path);
+        close(p->lock_fd);
+    }
+    free(p->path);
+    free(p->lock_path);
+    free(p);
+}
