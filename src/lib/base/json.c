@@ -9,11 +9,32 @@
 
 #include "lib/base/alloc.h"
 
+/* json-c's strict mode still takes 'keys' in single quotes: is there one outside a string? */
+static bool has_single_quotes(const char *p, size_t n)
+{
+    if (!memchr(p, '\'', n))
+        return false;
+    bool inside = false;
+    for (size_t i = 0; i < n; i++) {
+        if (inside && p[i] == '\\')
+            i++;
+        else if (p[i] == '"')
+            inside = !inside;
+        else if (p[i] == '\'' && !inside)
+            return true;
+    }
+    return false;
+}
+
 struct json_object *json_read(const char *p, size_t n, size_t max, const char *what,
                               struct err *err)
 {
     if (n > max || n > INT32_MAX) {
         err_code(err, EFBIG, "%s is larger than %zu bytes (%zu)", what, max, n);
+        return NULL;
+    }
+    if (has_single_quotes(p, n)) {
+        err_code(err, EINVAL, "%s is not JSON: text in single quotes", what);
         return NULL;
     }
     struct json_tokener *tok = json_tokener_new_ex(JSON_DEPTH_MAX);

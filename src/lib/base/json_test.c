@@ -24,7 +24,8 @@ static void refuses(void **state)
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         struct err err = ERR_INIT;
-        assert_null(parse(cases[i].text, &err));
+        if (parse(cases[i].text, &err))
+            fail_msg("%s was accepted", cases[i].text);
         if (!strstr(err.text, cases[i].reason))
             fail_msg("%s gave: %s", cases[i].text, err.text);
     }
