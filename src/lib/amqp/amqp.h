@@ -1,8 +1,9 @@
 /* One broker connection (AMQP 0-9-1, rabbitmq-c) on a thread of its own, driven from the loop.
  *
  * rabbitmq-c blocks, so every connection has a thread; callers see only callbacks on the loop's
- * thread.  A connection has one channel.  It reconnects by itself with a random, growing pause for
- * as long as it lives; publishes that were not confirmed when it broke are handed back through
+ * thread.  A connection has a channel for its traffic (2) and one for set-up calls (1), so that a
+ * failed passive declare disturbs nothing.  It reconnects by itself with a random, growing pause
+ * for as long as it lives; publishes that were not confirmed when it broke are handed back through
  * on_confirm (AMQP_LOST), deliveries of an older connection can no longer be acknowledged (amqp_ack
  * ignores them: the broker delivers them again).
  *
@@ -42,7 +43,7 @@ struct amqp_message {
     const char *routing_key;
     const char *content_type; /* "" when absent */
     int64_t timestamp;        /* -1 when absent */
-    const char *body;
+    const char *body;         /* NUL-terminated as well */
     size_t body_len;
     const void *headers; /* amqp_table_t of rabbitmq-c; use the getters */
 };
@@ -58,7 +59,7 @@ struct amqp_handlers {
     void (*on_up)(void *arg); /* connected, checks passed, consuming */
     void (*on_down)(void *arg, enum amqp_down why, const char *text, bool final);
     void (*on_message)(void *arg, struct amqp_message *m /* yours */);
-    /* In order of publishing for one connection's life; cookie as given to amqp_publish. */
+    /* Once for each publish; cookie as given to amqp_publish. */
     void (*on_confirm)(void *arg, uint64_t cookie, enum amqp_outcome outcome);
 };
 
@@ -67,7 +68,7 @@ struct amqp_opts {
      * connection's thread before each attempt, so credentials can be fresh.  Required. */
     char *(*url)(void *url_arg, struct err *err);
     void *url_arg;
-    /* Consuming: queue NULL = no consumer.  consume from several queues with extra_queues. */
+    /* Consuming: queue NULL = no consumer. */
     const char *queue;
     bool exclusive;
     uint16_t prefetch; /* 0 = unlimited */
@@ -77,8 +78,8 @@ struct amqp_opts {
     const char *check_queue;
     bool retry_auth;  /* keep trying when credentials are refused */
     const char *name; /* for the log and the broker's list of connections */
-    /* Runs on the connection's thread after the channel is open and before the consumer starts, at
-     * every (re)connect: declare topology here.  Non-zero closes and retries. */
+    /* Runs on the connection's thread, on channel 1, after it is open and before the consumer
+     * starts, at every (re)connect: declare topology here.  Non-zero closes and retries. */
     int (*setup)(void *setup_arg, amqp_connection_state_t state, struct err *err);
     void *setup_arg;
 };
@@ -118,7 +119,8 @@ void amqp_cancel_consumer(struct amqp_conn *c);
 
 /* Runs fn on the connection's thread with the open channel 1 (rabbitmq-c set-up calls may block
  * there), then done(arg, rc, err) on the loop's thread.  rc -1 when the connection broke.  A
- * channel exception (404 in a passive declare ...) is reported as rc -1 and the channel reopened.
+ * channel exception (404 in a passive declare ...) is reported as rc -1 and channel 1 opened anew
+ * for the next.
  */
 void amqp_call(struct amqp_conn *c,
                int (*fn)(void *arg, amqp_connection_state_t state, struct err *err),

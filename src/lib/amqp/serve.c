@@ -1,0 +1,562 @@
+/* The connection's thread: connects, then lives on the socket and the command queue until told to
+ * stop; whatever breaks, it reports, waits a little and connects anew. */
+#include "lib/amqp/internal.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "lib/base/alloc.h"
+#include "lib/base/clock.h"
+#include "lib/base/log.h"
+
+#define TAG_BITS 44 /* tag = generation above, the broker's delivery tag below */
+#define STABLE_US (60u * 1000000)
+
+static struct event *event_new(enum event_kind kind)
+{
+    struct event *ev = xcalloc(1, sizeof(*ev));
+    ev->kind = kind;
+    return ev;
+}
+
+/* --- publishes -------------------------------------------------------------------------------- */
+
+/* A basic.return names no delivery tag; it precedes the ack of its message.  The mark finds it
+ * among the unconfirmed ones: routing key, length and both ends of the body (task ids stand at the
+ * front). */
+static uint64_t publish_mark(const void *key, size_t key_len, const char *body, size_t n)
+{
+    uint64_t h = 14695981039346656037u ^ n;
+    const unsigned char *k = key;
+    for (size_t i = 0; i < key_len; i++)
+        h = (h ^ k[i]) * 1099511628211u;
+    size_t edge = n < 256 ? n : 256;
+    for (size_t i = 0; i < edge; i++)
+        h = (h ^ (unsigned char)body[i]) * 1099511628211u;
+    for (size_t i = n - edge; i < n; i++)
+        h = (h ^ (unsigned char)body[i]) * 1099511628211u;
+    return h;
+}
+
+static void report(struct amqp_conn *c, uint64_t cookie, enum amqp_outcome outcome)
+{
+    struct event *ev = event_new(EV_CONFIRM);
+    ev->confirm.cookie = cookie;
+    ev->confirm.outcome = outcome;
+    event_push(c, ev);
+}
+
+static struct unconfirmed *ring_at(struct amqp_conn *c, size_t i)
+{
+    return &c->out.ring[(c->out.head + i) & (c->out.cap - 1)];
+}
+
+static void ring_push(struct amqp_conn *c, struct unconfirmed u)
+{
+    if (c->out.count == c->out.cap) {
+        size_t cap = c->out.cap ? c->out.cap * 2 : 64;
+        struct unconfirmed *ring = xcalloc(cap, sizeof(*ring));
+        for (size_t i = 0; i < c->out.count; i++)
+            ring[i] = *ring_at(c, i);
+        free(c->out.ring);
+        c->out.ring = ring;
+        c->out.cap = cap;
+        c->out.head = 0;
+    }
+    c->out.count++;
+    *ring_at(c, c->out.count - 1) = u;
+}
+
+static void ring_pop_done(struct amqp_conn *c)
+{
+    while (c->out.count && ring_at(c, 0)->done) {
+        c->out.head = (c->out.head + 1) & (c->out.cap - 1);
+        c->out.count--;
+        c->out.first++;
+    }
+}
+
+static void settle(struct amqp_conn *c, struct unconfirmed *u, enum amqp_outcome outcome)
+{
+    if (u->done)
+        return;
+    u->done = true;
+    report(c, u->cookie, u->returned ? AMQP_RETURNED : outcome);
+}
+
+static void on_confirm_frame(struct amqp_conn *c, uint64_t tag, bool multiple,
+                             enum amqp_outcome outcome)
+{
+    /* Tag 0 with multiple means "all so far". */
+    uint64_t last = tag ? tag : c->out.first + c->out.count - 1;
+    if (c->out.count == 0 || last < c->out.first)
+        return;
+    size_t end = (size_t)(last - c->out.first);
+    if (end >= c->out.count)
+        end = c->out.count - 1;
+    for (size_t i = multiple ? 0 : end; i <= end; i++)
+        settle(c, ring_at(c, i), outcome);
+    ring_pop_done(c);
+}
+
+static void lose_unconfirmed(struct amqp_conn *c)
+{
+    for (size_t i = 0; i < c->out.count; i++)
+        settle(c, ring_at(c, i), AMQP_LOST);
+    c->out.count = c->out.head = 0;
+    c->out.first = 1;
+}
+
+static int do_publish(struct amqp_conn *c, struct command *cmd, struct err *err)
+{
+    amqp_bytes_t body = {.len = cmd->publish.body_len, .bytes = cmd->publish.body};
+    if (c->opts.confirms)
+        ring_push(c,
+                  (struct unconfirmed){
+                      .cookie = cmd->publish.cookie,
+                      .mark = publish_mark(cmd->publish.routing_key,
+                                           strlen(cmd->publish.routing_key), body.bytes, body.len),
+                  });
+    int st = amqp_basic_publish(c->state, CHANNEL_MAIN, amqp_cstring_bytes(cmd->publish.exchange),
+                                amqp_cstring_bytes(cmd->publish.routing_key),
+                                cmd->publish.mandatory, 0, &cmd->publish.props, body);
+    if (!c->opts.confirms)
+        report(c, cmd->publish.cookie, st == AMQP_STATUS_OK ? AMQP_ACKED : AMQP_LOST);
+    return st == AMQP_STATUS_OK ? 0 : err_set(err, "publishing: %s", amqp_error_string2(st));
+}
+
+/* --- acknowledgements ------------------------------------------------------------------------- */
+
+/* done[i] is about delivery tag base+1+i: 0 = with the owner, 1 = to be acked, 2 = settled. */
+static unsigned char *in_slot(struct amqp_conn *c, uint64_t tag)
+{
+    uint64_t dtag = tag & ((1ull << TAG_BITS) - 1);
+    if (tag >> TAG_BITS != c->generation || dtag <= c->in.base || dtag > c->in.base + c->in.count)
+        return NULL; /* of an older connection, or settled before */
+    return &c->in.done[dtag - c->in.base - 1];
+}
+
+static void in_note(struct amqp_conn *c, uint64_t dtag)
+{
+    if (c->in.count == c->in.cap) {
+        c->in.cap = c->in.cap ? c->in.cap * 2 : 256;
+        c->in.done = xrealloc(c->in.done, c->in.cap);
+    }
+    if (dtag != c->in.base + c->in.count + 1)
+        log_error("the broker skipped a delivery tag");
+    c->in.done[c->in.count++] = 0;
+}
+
+static int send_ack(struct amqp_conn *c, uint64_t dtag, bool multiple, struct err *err)
+{
+    int st = amqp_basic_ack(c->state, CHANNEL_MAIN, dtag, multiple);
+    return st == AMQP_STATUS_OK ? 0 : err_set(err, "acknowledging: %s", amqp_error_string2(st));
+}
+
+/* Acks at the front go as one `multiple`, the others alone, so that one slow task does not keep the
+ * prefetch window shut. */
+static int flush_acks(struct amqp_conn *c, struct err *err)
+{
+    size_t front = 0, last_new = 0;
+    bool any = false;
+    while (front < c->in.count && c->in.done[front]) {
+        if (c->in.done[front] == 1) {
+            last_new = front;
+            any = true;
+        }
+        front++;
+    }
+    if (any && send_ack(c, c->in.base + 1 + last_new, true, err) != 0)
+        return -1;
+    for (size_t i = front; i < c->in.count; i++) {
+        if (c->in.done[i] != 1)
+            continue;
+        if (send_ack(c, c->in.base + 1 + i, false, err) != 0)
+            return -1;
+        c->in.done[i] = 2;
+    }
+    if (front) {
+        memmove(c->in.done, c->in.done + front, c->in.count - front);
+        c->in.count -= front;
+        c->in.base += front;
+    }
+    return 0;
+}
+
+static int do_reject(struct amqp_conn *c, const struct command *cmd, struct err *err)
+{
+    unsigned char *slot = in_slot(c, cmd->ack.tag);
+    if (!slot || *slot)
+        return 0;
+    *slot = 2;
+    int st = amqp_basic_reject(c->state, CHANNEL_MAIN, cmd->ack.tag & ((1ull << TAG_BITS) - 1),
+                               cmd->ack.requeue);
+    return st == AMQP_STATUS_OK ? 0 : err_set(err, "rejecting: %s", amqp_error_string2(st));
+}
+
+/* --- commands --------------------------------------------------------------------------------- */
+
+static void called(struct amqp_conn *c, const struct command *cmd, int rc, const struct err *err)
+{
+    struct event *ev = event_new(EV_CALLED);
+    ev->called.done = cmd->call.done;
+    ev->called.arg = cmd->call.arg;
+    ev->called.rc = rc;
+    ev->called.err = xmemdup(err, sizeof(*err));
+    event_push(c, ev);
+}
+
+/* -1 when the connection is gone. */
+static int do_call(struct amqp_conn *c, const struct command *cmd, struct err *err)
+{
+    struct err why = ERR_INIT;
+    int rc = conn_open_setup_channel(c, &why);
+    bool opened = rc == 0;
+    if (opened)
+        rc = cmd->call.fn(cmd->call.arg, c->state, &why);
+    if (rc != 0) {
+        /* Whether the channel lives is the broker's last word to us. */
+        amqp_rpc_reply_t reply = amqp_get_rpc_reply(c->state);
+        bool alive = reply.reply_type == AMQP_RESPONSE_NORMAL;
+        if (!alive) {
+            struct err detail = ERR_INIT;
+            c->setup_open = false;
+            alive = conn_reply_error(c->state, CHANNEL_SETUP, reply, "set-up call", &detail);
+            if (!why.text[0])
+                why = detail;
+        }
+        if (!alive) {
+            called(c, cmd, -1, &why);
+            return err_set(err, "%s", why.text);
+        }
+    }
+    called(c, cmd, rc, &why);
+    return 0;
+}
+
+static int execute(struct amqp_conn *c, struct command *cmd, struct err *err)
+{
+    unsigned char *slot;
+    switch (cmd->kind) {
+    case CMD_PUBLISH:
+        return do_publish(c, cmd, err);
+    case CMD_ACK:
+        slot = in_slot(c, cmd->ack.tag);
+        if (slot && *slot == 0)
+            *slot = 1;
+        return 0;
+    case CMD_REJECT:
+        return do_reject(c, cmd, err);
+    case CMD_CANCEL_CONSUMER:
+        c->consuming = false;
+        free((char *)c->opts.queue);
+        c->opts.queue = NULL; /* not again after a reconnect either */
+        amqp_basic_cancel(c->state, CHANNEL_MAIN, amqp_cstring_bytes(CONSUMER_TAG));
+        return 0;
+    case CMD_CALL:
+        return do_call(c, cmd, err);
+    case CMD_RECONNECT:
+        return err_set(err, "asked to reconnect");
+    }
+    return 0;
+}
+
+static struct command *next_command(struct amqp_conn *c)
+{
+    pthread_mutex_lock(&c->lock);
+    struct command *cmd = STAILQ_FIRST(&c->commands);
+    if (cmd)
+        STAILQ_REMOVE_HEAD(&c->commands, link);
+    pthread_mutex_unlock(&c->lock);
+    return cmd;
+}
+
+static int run_commands(struct amqp_conn *c, struct err *err)
+{
+    uint64_t n;
+    ssize_t ignored = read(c->wake_fd, &n, sizeof(n));
+    (void)ignored;
+    for (struct command *cmd; (cmd = next_command(c));) {
+        int rc = execute(c, cmd, err);
+        command_free(cmd);
+        if (rc != 0)
+            return -1;
+    }
+    return flush_acks(c, err);
+}
+
+/* --- frames ----------------------------------------------------------------------------------- */
+
+static int next_frame(struct amqp_conn *c, amqp_frame_t *frame, unsigned wait_s, struct err *err)
+{
+    struct timeval tv = {.tv_sec = wait_s};
+    int st = amqp_simple_wait_frame_noblock(c->state, frame, &tv);
+    if (st == AMQP_STATUS_TIMEOUT && wait_s == 0)
+        return 1;
+    return st == AMQP_STATUS_OK ? 0 : err_set(err, "%s", amqp_error_string2(st));
+}
+
+/* The content behind a method: its properties and its body (with a NUL behind it). */
+static int read_content(struct amqp_conn *c, amqp_frame_t *head, char **body, size_t *n,
+                        struct err *err)
+{
+    if (next_frame(c, head, RPC_TIMEOUT_S, err) != 0)
+        return -1;
+    if (head->frame_type != AMQP_FRAME_HEADER)
+        return err_set(err, "the broker sent no content header");
+    if (head->payload.properties.body_size > MESSAGE_MAX)
+        return err_set(err, "a message of %llu bytes is larger than %u",
+                       (unsigned long long)head->payload.properties.body_size, MESSAGE_MAX);
+    size_t size = (size_t)head->payload.properties.body_size, got = 0;
+    char *p = xmalloc(size + 1);
+    while (got < size) {
+        amqp_frame_t part;
+        if (next_frame(c, &part, RPC_TIMEOUT_S, err) != 0)
+            goto fail;
+        if (part.frame_type != AMQP_FRAME_BODY || part.payload.body_fragment.len > size - got) {
+            err_set(err, "the broker sent a body that does not fit its header");
+            goto fail;
+        }
+        memcpy(p + got, part.payload.body_fragment.bytes, part.payload.body_fragment.len);
+        got += part.payload.body_fragment.len;
+    }
+    p[size] = '\0';
+    *body = p;
+    *n = size;
+    return 0;
+fail:
+    free(p);
+    return -1;
+}
+
+static int on_deliver(struct amqp_conn *c, const amqp_basic_deliver_t *d, struct err *err)
+{
+    amqp_frame_t head;
+    char *body;
+    size_t n;
+    if (read_content(c, &head, &body, &n, err) != 0)
+        return -1;
+    in_note(c, d->delivery_tag);
+    struct event *ev = event_new(EV_MESSAGE);
+    ev->message = message_new(d, head.payload.properties.decoded, body, n,
+                              c->generation << TAG_BITS | d->delivery_tag);
+    event_push(c, ev);
+    return 0;
+}
+
+static int on_return(struct amqp_conn *c, const amqp_basic_return_t *r, struct err *err)
+{
+    amqp_frame_t head;
+    char *body;
+    size_t n;
+    if (read_content(c, &head, &body, &n, err) != 0)
+        return -1;
+    uint64_t mark = publish_mark(r->routing_key.bytes, r->routing_key.len, body, n);
+    free(body);
+    for (size_t i = 0; i < c->out.count; i++) {
+        struct unconfirmed *u = ring_at(c, i);
+        if (u->mark == mark && !u->done && !u->returned) {
+            u->returned = true;
+            break;
+        }
+    }
+    return 0;
+}
+
+static int closed_by_broker(struct amqp_conn *c, const amqp_frame_t *f, enum amqp_down *why,
+                            struct err *err)
+{
+    amqp_rpc_reply_t reply = {.reply_type = AMQP_RESPONSE_SERVER_EXCEPTION,
+                              .reply = f->payload.method};
+    bool channel = conn_reply_error(c->state, f->channel, reply, "closed by the broker", err);
+    *why = channel ? AMQP_DOWN_CHANNEL : AMQP_DOWN_NETWORK;
+    if (channel && f->channel == CHANNEL_SETUP) {
+        c->setup_open = false;
+        return 0;
+    }
+    return -1;
+}
+
+static int on_frame(struct amqp_conn *c, const amqp_frame_t *f, enum amqp_down *why,
+                    struct err *err)
+{
+    if (f->frame_type != AMQP_FRAME_METHOD)
+        return 0;
+    void *m = f->payload.method.decoded;
+    switch (f->payload.method.id) {
+    case AMQP_BASIC_DELIVER_METHOD:
+        return on_deliver(c, m, err);
+    case AMQP_BASIC_ACK_METHOD:
+        on_confirm_frame(c, ((amqp_basic_ack_t *)m)->delivery_tag,
+                         ((amqp_basic_ack_t *)m)->multiple, AMQP_ACKED);
+        return 0;
+    case AMQP_BASIC_NACK_METHOD:
+        on_confirm_frame(c, ((amqp_basic_nack_t *)m)->delivery_tag,
+                         ((amqp_basic_nack_t *)m)->multiple, AMQP_NACKED);
+        return 0;
+    case AMQP_BASIC_RETURN_METHOD:
+        return on_return(c, m, err);
+    case AMQP_BASIC_CANCEL_METHOD:
+        *why = AMQP_DOWN_CHANNEL;
+        return err_set(err, "the broker cancelled the consumer (was the queue deleted?)");
+    case AMQP_CHANNEL_CLOSE_METHOD:
+    case AMQP_CONNECTION_CLOSE_METHOD:
+        return closed_by_broker(c, f, why, err);
+    default:
+        return 0; /* connection.blocked and the like */
+    }
+}
+
+static int read_frames(struct amqp_conn *c, enum amqp_down *why, struct err *err)
+{
+    for (unsigned n = 0;; n++) {
+        amqp_frame_t frame;
+        int rc = next_frame(c, &frame, 0, err);
+        if (rc != 0)
+            return rc < 0 ? -1 : 0;
+        if (on_frame(c, &frame, why, err) != 0)
+            return -1;
+        amqp_maybe_release_buffers(c->state);
+        /* A flood of deliveries must not starve publishes and acks. */
+        if (n % 64 == 63 && run_commands(c, err) != 0)
+            return -1;
+    }
+}
+
+/* --- life ------------------------------------------------------------------------------------- */
+
+static bool may_stop(struct amqp_conn *c)
+{
+    if (!atomic_load(&c->stopping))
+        return false;
+    pthread_mutex_lock(&c->lock);
+    bool idle = STAILQ_EMPTY(&c->commands) && c->out.count == 0;
+    pthread_mutex_unlock(&c->lock);
+    return idle || clock_mono_us() >= atomic_load(&c->stop_by_us);
+}
+
+static int wait_ms(struct amqp_conn *c)
+{
+    int heartbeat = amqp_get_heartbeat(c->state);
+    int ms = heartbeat ? heartbeat * 500 : -1;
+    return atomic_load(&c->stopping) ? 50 : ms;
+}
+
+/* 0 = stopped in order, -1 = broke. */
+static int serve(struct amqp_conn *c, enum amqp_down *why, struct err *err)
+{
+    struct pollfd fds[2] = {{.fd = amqp_get_sockfd(c->state), .events = POLLIN},
+                            {.fd = c->wake_fd, .events = POLLIN}};
+    *why = AMQP_DOWN_NETWORK;
+    for (;;) {
+        if (run_commands(c, err) != 0 || read_frames(c, why, err) != 0)
+            return -1;
+        if (may_stop(c))
+            return 0;
+        if (poll(fds, 2, wait_ms(c)) < 0 && errno != EINTR)
+            return err_errno(err, "poll");
+    }
+}
+
+static void went_down(struct amqp_conn *c, enum amqp_down why, const char *text, bool final)
+{
+    struct event *ev = event_new(EV_DOWN);
+    ev->down.why = why;
+    ev->down.text = xstrdup(text);
+    ev->down.final = final;
+    event_push(c, ev);
+}
+
+/* Commands that make no sense without a connection go; publishes stay. */
+static void drop_stale_commands(struct amqp_conn *c)
+{
+    struct command_list keep = STAILQ_HEAD_INITIALIZER(keep);
+    struct err err = ERR_INIT;
+    err_set(&err, "the connection to the broker is down");
+    for (struct command *cmd; (cmd = next_command(c));) {
+        if (cmd->kind == CMD_PUBLISH) {
+            STAILQ_INSERT_TAIL(&keep, cmd, link);
+            continue;
+        }
+        if (cmd->kind == CMD_CALL)
+            called(c, cmd, -1, &err);
+        if (cmd->kind == CMD_RECONNECT)
+            c->reconnect_asked = true;
+        if (cmd->kind == CMD_CANCEL_CONSUMER) {
+            free((char *)c->opts.queue);
+            c->opts.queue = NULL;
+        }
+        command_free(cmd);
+    }
+    pthread_mutex_lock(&c->lock);
+    STAILQ_CONCAT(&keep, &c->commands);
+    STAILQ_CONCAT(&c->commands, &keep);
+    pthread_mutex_unlock(&c->lock);
+}
+
+/* Sleeps for the pause (for ever when it is final), or until told to stop or to reconnect. */
+static void pause_until(struct amqp_conn *c, bool final, unsigned tries)
+{
+    uint64_t until = clock_mono_us() + backoff_us(tries, 500000, 30000000);
+    struct pollfd p = {.fd = c->wake_fd, .events = POLLIN};
+    c->reconnect_asked = false;
+    while (!atomic_load(&c->stopping) && !c->reconnect_asked) {
+        drop_stale_commands(c);
+        uint64_t now = clock_mono_us();
+        if (!final && now >= until)
+            return;
+        if (c->reconnect_asked)
+            return;
+        poll(&p, 1, final ? -1 : (int)((until - now) / 1000 + 1));
+        uint64_t n;
+        ssize_t ignored = read(c->wake_fd, &n, sizeof(n));
+        (void)ignored;
+    }
+}
+
+static void fresh_start(struct amqp_conn *c)
+{
+    c->generation++;
+    c->in.base = c->in.count = 0;
+    c->out.first = 1;
+}
+
+static void report_unsent(struct amqp_conn *c)
+{
+    drop_stale_commands(c);
+    for (struct command *cmd; (cmd = next_command(c));) {
+        report(c, cmd->publish.cookie, AMQP_LOST);
+        command_free(cmd);
+    }
+}
+
+void *conn_thread(void *arg)
+{
+    struct amqp_conn *c = arg;
+    unsigned tries = 0;
+    while (!atomic_load(&c->stopping)) {
+        struct err err = ERR_INIT;
+        enum amqp_down why;
+        fresh_start(c);
+        uint64_t began = clock_mono_us();
+        int rc = conn_open(c, &why, &err);
+        if (rc == 0) {
+            event_push(c, event_new(EV_UP));
+            rc = serve(c, &why, &err);
+        }
+        conn_close(c, rc == 0);
+        lose_unconfirmed(c);
+        if (rc == 0)
+            break;
+        if (clock_mono_us() - began > STABLE_US)
+            tries = 0;
+        bool final = why == AMQP_DOWN_AUTH && !c->opts.retry_auth;
+        went_down(c, why, err.text, final);
+        pause_until(c, final, tries++);
+    }
+    report_unsent(c);
+    return NULL;
+}
