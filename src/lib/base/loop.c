@@ -255,7 +255,8 @@ static int later_cb(sd_event_source *s, void *arg)
 
 void loop_defer(struct loop *l, loop_f *cb, void *arg)
 {
-    STAILQ_INSERT_TAIL(&l->deferred, post_new(cb, arg), link);
+    struct post *p = post_new(cb, arg); /* the macro names it more than once */
+    STAILQ_INSERT_TAIL(&l->deferred, p, link);
     must(sd_event_source_set_enabled(l->later, SD_EVENT_ONESHOT), "defer");
 }
 
