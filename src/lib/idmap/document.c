@@ -171,13 +171,20 @@ static int load_list(struct idmap *im, struct err *err)
     return 0;
 }
 
+/* json-c has no object for null, which an empty mapping may be written as. */
+static bool says_null(const char *text, size_t len)
+{
+    while (len > 0 && strchr(" \t\r\n", text[len - 1]) != NULL)
+        len--;
+    return len == 4 && memcmp(text, "null", 4) == 0;
+}
+
 struct idmap *idmap_load(const char *text, size_t len, struct err *err)
 {
     struct idmap *im = xcalloc(1, sizeof(*im));
     im->refs = 1;
     im->warnings = json_object_new_array();
-    bool is_null =
-        len >= 4 && memcmp(text, "null", 4) == 0 && strspn(text + 4, " \t\r\n") == len - 4;
+    bool is_null = says_null(text, len);
     int rc = 0;
     if (!is_null) {
         im->document = json_read(text, len, IDMAP_FILE_MAX, "the identity mapping", err);
