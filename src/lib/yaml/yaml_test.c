@@ -74,7 +74,7 @@ static void refuses_with_place(void **state)
     static const struct {
         const char *yaml, *why;
     } t[] = {
-        {"a: [1,", "line 1"},
+        {"a: [1,", "flow node"},
         {"a: b: c", "line 1, column 5"},
         {"a: *x", "undefined alias"},
         {"--- 1\n--- 2\n", "single document"},
