@@ -109,6 +109,9 @@ static void heap_remove(struct loop *l, struct loop_timer *t)
 
 static void arm(struct loop *l)
 {
+    /* What is cleaned up after loop_run() has returned needs no alarm any more. */
+    if (sd_event_get_state(l->ev) == SD_EVENT_FINISHED)
+        return;
     if (l->fake || l->n_timers == 0) {
         must(sd_event_source_set_enabled(l->timer, SD_EVENT_OFF), "timer off");
         return;
