@@ -72,6 +72,8 @@ int api_tokens_ensure(struct api *a, struct api_fail *fail);
 /* The sign-in of a person: prints the URL to out, reads the code from in.  For a client app it
  * fetches tokens.  End of input: kind API_SIGNIN and the sentence "Aborted!". */
 int api_login(struct api *a, FILE *in, FILE *out, struct api_fail *fail);
+/* The seed's prompt has a rule of 36 dashes and no blank line before; today's has 37 and one. */
+void api_prompt_style(struct api *a, bool seed);
 /* Revokes and forgets all tokens of the namespace; what Auth refuses is forgotten as well. */
 int api_logout(struct api *a, struct api_fail *fail);
 

@@ -65,10 +65,11 @@ static char *authorize_url(const struct api *a, const char *redirect, const char
 }
 
 /* Shows the address and reads the code, stripped; NULL at the end of input. */
-static char *ask(const char *url, FILE *in, FILE *out)
+static char *ask(const struct api *a, const char *url, FILE *in, FILE *out)
 {
-    static const char rule[] = "------------------------------------";
-    fprintf(out, "Please authenticate with Globus here:\n%s\n%s\n%s\n\n", rule, url, rule);
+    const char *rule = "-------------------------------------" + (a->seed_prompt ? 1 : 0);
+    fprintf(out, "%sPlease authenticate with Globus here:\n%s\n%s\n%s\n\n",
+            a->seed_prompt ? "" : "\n", rule, url, rule);
     fprintf(out, "Enter the resulting Authorization Code here: ");
     fflush(out);
     char line[CODE_MAX];
@@ -174,8 +175,13 @@ int api_login(struct api *a, FILE *in, FILE *out, struct api_fail *fail)
     autofree char *verifier = make_verifier();
     autofree char *redirect = xasprintf("%sv2/web/auth-code", a->auth_url);
     autofree char *url = authorize_url(a, redirect, verifier);
-    autofree char *code = ask(url, in, out);
+    autofree char *code = ask(a, url, in, out);
     if (!code)
         return fail_set(fail, API_SIGNIN, "Aborted!");
     return exchange(a, code, redirect, verifier, fail);
+}
+
+void api_prompt_style(struct api *a, bool seed)
+{
+    a->seed_prompt = seed;
 }

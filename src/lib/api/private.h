@@ -21,7 +21,8 @@ struct api {
     char *environment;   /* of the token store: GLOBUS_SDK_ENVIRONMENT only */
     char *namespace;
     struct json_object *tokens; /* {resource server: token data as in the store} */
-    struct token_store *store;  /* NULL: tokens live in memory only */
+    bool seed_prompt;
+    struct token_store *store; /* NULL: tokens live in memory only */
 };
 
 /* Fills fail and returns -1. */

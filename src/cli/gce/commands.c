@@ -1,0 +1,133 @@
+/* The table. */
+#include "cli/gce/commands.h"
+
+#include "cli/gce/policy.h"
+
+#define FLAG(name, text)                                                                           \
+    {                                                                                              \
+        name, 0, OPTION_FLAG, NULL, text                                                           \
+    }
+#define TEXT(name, metavar, text)                                                                  \
+    {                                                                                              \
+        name, 0, OPTION_TEXT, metavar, text                                                        \
+    }
+#define PATH(name, text)                                                                           \
+    {                                                                                              \
+        name, 0, OPTION_FILE, "FILE", text                                                         \
+    }
+
+static const struct option_def configure_options[] = {
+    {"--multi-user", 0, OPTION_MULTI_USER, "BOOLEAN",
+     "With a truth value: with or without multi-user support.  Without one, as in `configure "
+     "--multi-user NAME`: with it, and with the files and messages of the first generation.  Not "
+     "given: by the privileges of this process."},
+    FLAG("--high-assurance", "Configure endpoint as High Assurance(HA) capable"),
+    TEXT("--display-name", "TEXT", "A human readable display name for the endpoint, if desired"),
+    TEXT("--auth-policy", "TEXT",
+         "Endpoint users are evaluated against this Globus authentication policy."),
+    TEXT("--contact-email", "TEXT",
+         "The email address to contact for the administrators of the endpoint"),
+    {"--manager-config", 0, OPTION_FILE, "FILE", "Deprecated: use --core-config"},
+    PATH("--core-config", "Copy this file instead of the default config.yaml"),
+    {"--endpoint-config", 0, OPTION_FILE, "FILE", "Deprecated: use --core-config", .hidden = true},
+    PATH("--template-config", "Copy this file instead of the default user_config_template.yaml.j2"),
+    PATH("--schema-config", "Copy this file instead of the default user_config_schema.json"),
+    PATH("--user-env-config", "Copy this file instead of the default user_environment.yaml"),
+    PATH("--id-mapping-config", "Copy this file as identity_mapping_config.json"),
+    TEXT(
+        "--auth-policy-project-id", "TEXT",
+        "Create an authentication policy, in this Globus Auth project (asks for one if not given)"),
+    TEXT("--auth-policy-display-name", "TEXT",
+         "Name of the new policy  [default: " POLICY_DISPLAY_NAME "]"),
+    FLAG("--auth-policy-mfa-required", "The new policy requires Multi-Factor Authentication"),
+    TEXT("--auth-policy-description", "TEXT",
+         "Description of the new policy  [default: " POLICY_DESCRIPTION "]"),
+    TEXT("--allowed-domains", "TEXT",
+         "The new policy admits these domains, a comma separated list (globus.org,*.edu)"),
+    TEXT("--excluded-domains", "TEXT",
+         "The new policy refuses these domains, a comma separated list"),
+    {"--auth-timeout", 0, OPTION_COUNT, "INTEGER",
+     "The new policy accepts sign-ins that are at most so many seconds old  [x>=0]"},
+    TEXT("--subscription-id", "TEXT", "Associate endpoint with a subscription"),
+    {0},
+};
+
+static const struct option_def start_options[] = {
+    FLAG("--detach", "Detach the endpoint process from the current terminal"),
+    TEXT("--endpoint-uuid", "TEXT", "The UUID to register with the Globus Compute services"),
+    {"--die-with-parent", 0, OPTION_FLAG, NULL, "Run a user's endpoint; from a manager only",
+     .hidden = true},
+    {0},
+};
+
+static const struct option_def stop_options[] = {
+    FLAG("--remote",
+         "Have the web service stop every instance with this endpoint's UUID, wherever it runs"),
+    {0},
+};
+
+static const struct option_def list_options[] = {
+    FLAG("--json", "A JSON list of {id, name, status, path} instead of the table"),
+    {0},
+};
+
+const struct command commands[] = {
+    {.name = "configure",
+     .summary = "Configure an endpoint",
+     .text = "Makes <config dir>/NAME with config.yaml, the template, schema and environment of "
+             "user endpoints and, with multi-user support, an example identity mapping.",
+     .examples = "configure --multi-user prod_gpu_large\n"
+                 "configure --multi-user true --contact-email hpc@example.org my_endpoint\n"
+                 "configure --multi-user false my_laptop",
+     .operand = "NAME",
+     .options = configure_options,
+     .common = true,
+     .run = cmd_configure},
+    {.name = "list",
+     .summary = "List all available endpoints",
+     .text = "The status comes from the directory, so it is right on every host that shares it.",
+     .examples = "list\nlist --json",
+     .options = list_options,
+     .common = true,
+     .run = cmd_list},
+    {.name = "restart",
+     .summary = "Restarts an endpoint",
+     .examples = "restart my_endpoint\nrestart my_endpoint --detach",
+     .operand = "NAME_OR_UUID",
+     .options = start_options,
+     .common = true,
+     .run = cmd_restart},
+    {.name = "start",
+     .summary = "Start an endpoint",
+     .text = "Runs in the foreground, fit for a systemd unit of Type=simple.  Without stored "
+             "credentials it begins a sign-in; GLOBUS_COMPUTE_CLIENT_ID and _SECRET avoid that.",
+     .examples = "start my_endpoint\n"
+                 "start my_endpoint --log-to-console --debug\n"
+                 "start my_endpoint --detach",
+     .operand = "NAME_OR_UUID",
+     .options = start_options,
+     .common = true,
+     .run = cmd_start},
+    {.name = "_start-user-endpoint",
+     .summary = "Run a user's endpoint (managers do this)",
+     .examples = "_start-user-endpoint NAME < document.json",
+     .operand = "NAME_OR_UUID",
+     .hidden = true,
+     .common = true,
+     .run = cmd_start_user_endpoint},
+    {.name = "stop",
+     .summary = "Stops an endpoint using the pidfile",
+     .text = "Works from every host that shares the directory.  Waits until the endpoint and its "
+             "user endpoints are gone.",
+     .examples = "stop my_endpoint\nstop my_endpoint --remote",
+     .operand = "NAME_OR_UUID",
+     .options = stop_options,
+     .common = true,
+     .run = cmd_stop},
+    {.name = "version",
+     .summary = "Show the version of globus-compute-endpoint",
+     .examples = "version",
+     .common = true,
+     .run = cmd_version},
+};
+const size_t commands_count = sizeof(commands) / sizeof(commands[0]);

@@ -1,0 +1,28 @@
+/* run() of every command: one file each, named after it. */
+#ifndef SALLYPORT_GCE_COMMANDS_H
+#define SALLYPORT_GCE_COMMANDS_H
+
+#include "cli/gce/command.h"
+
+command_f cmd_version;
+command_f cmd_configure;
+command_f cmd_start;
+command_f cmd_start_user_endpoint;
+command_f cmd_stop;
+command_f cmd_restart;
+command_f cmd_list;
+command_f cmd_delete;
+command_f cmd_login;
+command_f cmd_logout;
+command_f cmd_whoami;
+command_f cmd_python_exec;
+command_f cmd_enable_on_boot;
+command_f cmd_disable_on_boot;
+command_f cmd_migrate;
+command_f cmd_describe;
+
+/* start.c and stop.c, for restart and delete: an exit code. */
+int start_manager(const struct args *a, const char *epdir);
+int stop_manager(const char *epdir, bool *was_active);
+
+#endif
