@@ -13,7 +13,7 @@
 enum handover_fd {
     HANDOVER_CREDENTIALS = 3, /* read-only memory file: Fernet token (stays open in the endpoint) */
     HANDOVER_AUDIT = 4,       /* audit pipe, or closed */
-    HANDOVER_BLOB = 5,        /* memory file: JSON, see src/prepare/blob.h */
+    HANDOVER_BLOB = 5,        /* memory file: JSON, see lib/handover/blob.h */
     HANDOVER_TEMPLATE = 6,    /* the administrator's files, opened by the monitor */
     HANDOVER_SCHEMA = 7,      /* or closed when there is none */
     HANDOVER_ENVIRONMENT = 8, /* or closed */
@@ -27,9 +27,9 @@ enum handover_fd {
 /* Written in one write(); a pipe takes it whole (PIPE_BUF is 4096). */
 struct handover_record {
     uint32_t magic;
-    int32_t code;               /* exit code of the step: endpoint-manager.md section 9 */
-    char user[HANDOVER_TEXT];   /* for the SDK's user: "(ValidationError) 5 is not of type ..." */
-    char admin[HANDOVER_TEXT];  /* for the administrator's log; "" = the same */
+    int32_t code;              /* exit code of the step: endpoint-manager.md section 9 */
+    char user[HANDOVER_TEXT];  /* for the SDK's user: "(ValidationError) 5 is not of type ..." */
+    char admin[HANDOVER_TEXT]; /* for the administrator's log; "" = the same */
 };
 
 /* Fills and writes the record, then _exit(code).  Texts are cut to fit; safe after fork. */
