@@ -1,0 +1,68 @@
+/* The service's memory: SQLite in one file (WAL), or PostgreSQL.
+ *
+ * Work is done in jobs: a function that runs on a thread of the store with a connection, and a
+ * callback on the loop's thread.  Write jobs that wait are run in one transaction (group commit),
+ * each behind a savepoint, so one that fails takes no other with it; their callbacks come after the
+ * commit.  A job must depend on nothing but its argument and the database: it may run again when a
+ * commit is refused (serialisation failure, lost connection).
+ *
+ * SQL is the common part of both dialects, with `?` for parameters. */
+#ifndef SALLYPORT_SERVICE_STORE_H
+#define SALLYPORT_SERVICE_STORE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "lib/base/err.h"
+#include "lib/base/loop.h"
+
+struct store;
+struct db;
+struct db_rows;
+
+/* ---- in a job ---- */
+
+/* types, one letter a parameter: s text (NULL = null), i int64_t, d double, b const void * and
+ * size_t, n null (no argument).  Returns the number of rows changed, or -1. */
+int64_t db_run(struct db *db, struct err *err, const char *sql, const char *types, ...);
+/* NULL with err.  End with db_rows_end().  One result at a time in a job, or several: both work. */
+struct db_rows *db_query(struct db *db, struct err *err, const char *sql, const char *types, ...);
+/* 1 a row, 0 the end, -1 with err. */
+int db_next(struct db_rows *r, struct err *err);
+int64_t db_int(struct db_rows *r, int column); /* null = 0 */
+double db_double(struct db_rows *r, int column);
+const char *db_text(struct db_rows *r, int column); /* NULL = null; valid until db_next() */
+const void *db_blob(struct db_rows *r, int column, size_t *n);
+bool db_is_null(struct db_rows *r, int column);
+void db_rows_end(struct db_rows *r); /* NULL is fine */
+bool db_is_postgres(const struct db *db);
+
+/* ---- from the loop ---- */
+
+/* 0 = commit, -1 = this job's effects are taken back and done gets the sentence. */
+typedef int store_job_f(struct db *db, void *arg, struct err *err);
+typedef void store_done_f(void *arg, int rc, const struct err *err);
+
+/* url: "sqlite:/path/file.db" or "postgresql://...".  Migrations are applied before it returns. */
+struct store *store_open(struct loop *l, const char *url, struct err *err);
+/* Finishes what was given to it. */
+void store_close(struct store *s);
+void store_write(struct store *s, store_job_f *job, store_done_f *done, void *arg);
+void store_read(struct store *s, store_job_f *job, store_done_f *done, void *arg);
+/* For commands and start-up, where waiting is allowed: runs the job now, in its own transaction. */
+int store_now(struct store *s, store_job_f *job, void *arg, struct err *err);
+/* Jobs that wait; for metrics and back-pressure. */
+size_t store_backlog(const struct store *s);
+
+/* ---- schema ---- */
+
+/* Applied once, in order of the tables in migrations.c; statements for both dialects, where they
+ * differ `postgres` isn't NULL.  A module keeps its own list and migrations.c names it. */
+struct migration {
+    const char *name; /* "auth-1" */
+    const char *sql;
+    const char *postgres;
+};
+
+#endif
