@@ -268,6 +268,7 @@ void loop_defer(struct loop *l, loop_f *cb, void *arg)
 struct loop *loop_create(void)
 {
     struct loop *l = xcalloc(1, sizeof(*l));
+    signal(SIGPIPE, SIG_IGN);
     STAILQ_INIT(&l->posts);
     STAILQ_INIT(&l->deferred);
     pthread_mutex_init(&l->lock, NULL);

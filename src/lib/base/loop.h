@@ -21,7 +21,9 @@ typedef void loop_f(void *arg);
 typedef void loop_io_f(void *arg, int fd, uint32_t revents);          /* EPOLLIN ... */
 typedef void loop_child_f(void *arg, pid_t pid, const siginfo_t *si); /* already reaped */
 
-struct loop *loop_create(void); /* ends the process on failure */
+/* Ends the process on failure.  SIGPIPE is ignored from then on: a peer that has gone is an EPIPE
+ * at the place that writes.  A child that is forked without spawn.h resets it before its exec. */
+struct loop *loop_create(void);
 void loop_destroy(struct loop *l);
 /* Runs until loop_stop(); returns its code. */
 int loop_run(struct loop *l);
