@@ -15,6 +15,22 @@
  *     monitor → EXITED, FILE, STOP              when it happens
  *     listener → FATAL                          then it leaves; the monitor stops with that code
  *
+ * How the listener is started: as `listener_user` without arguments, descriptor 0 and 1 /dev/null,
+ * 2 the log pipe, 3 (TABLE_SOCKET) the socket; nothing else is open.  Its only capability is
+ * CAP_SYS_CHROOT (ambient; when the monitor has it), which it gives up together with the file
+ * system.  It dies with the monitor.
+ * What it writes to the log pipe goes to the manager's log: one write() a message, "<N>" with a
+ * syslog priority 7 debug .. 3 error in front, which is what log_console(true, false) with
+ * log_journal(true) makes.  Lines without it continue the message before.
+ *
+ * Who logs what: the monitor whatever it does to processes (Creating new user endpoint, Command
+ * stopped normally, Signaling shutdown, refusals), the listener whatever it decides (forked
+ * successfully ... effective identity, already running, cached arguments, mapping, commands).
+ *
+ * Descriptors in START and REFRESH are memory files sealed against any change (fs_memfd(...,
+ * true)); others are TABLE_BAD_GRANT.  When many starts are under way the monitor stops reading:
+ * table_send() then says EAGAIN, and the socket becomes writable later.
+ *
  * The settings that the monitor obeys never come from the listener: `libexec/sallyport/settings`,
  * a one-shot program without network, run unprivileged before any listener is started, reads
  * config.yaml from descriptor 0 and writes one `struct table_settings` to descriptor 1. */
@@ -37,6 +53,9 @@
 #define TABLE_TEXT 2048
 #define TABLE_PATH 1024
 #define TABLE_LIST 2048 /* names, each with its NUL, an empty one ends the list */
+#define TABLE_COMMAND 1024
+
+#define TABLE_SOCKET 3 /* the listener's end */
 
 #define TABLE_CREDENTIALS_MAX (256u << 10) /* bytes of a credential memory file */
 #define TABLE_BLOB_MAX (4u << 20)          /* bytes of a blob */
@@ -67,8 +86,8 @@ enum table_refusal {
     TABLE_BAD_NAME = 5,    /* the endpoint's name is none that we accept */
     TABLE_CANT_FORK = 6,
     TABLE_STOPPING = 7,
-    TABLE_BAD_GRANT = 8,
-    TABLE_DIED = 9, /* ended by a signal before its exec */
+    TABLE_BAD_GRANT = 8, /* a descriptor is no sealed memory file, or it is too large */
+    TABLE_DIED = 9,      /* ended by a signal before its exec, or too slow: text says which */
 };
 
 enum table_file {
@@ -91,6 +110,8 @@ struct table_message {
             char user[TABLE_USER];
             char name[TABLE_NAME];
             char key[TABLE_KEY];
+            char id[UUID_TEXT];          /* amqp_creds.endpoint_id, for the audit log */
+            char command[TABLE_COMMAND]; /* argv joined by blanks, for log lines; cut to fit */
         } start;
         struct {
             uint32_t version;
@@ -114,16 +135,21 @@ struct table_settings {
     uint32_t version;
     bool seed_style, debug, high_assurance;
     bool has_mapping, pam_enable, allow_nologin_shells, no_new_privs, force_same_user;
+    bool survives_manager; /* a crash of the monitor leaves the user endpoints alone */
+    bool audit_hash_chain;
     double heartbeat_period_s;
     double grace_period_s;
-    int64_t minimum_uid;                 /* -1 = from login.defs */
-    int64_t max_user_endpoints;          /* 0 = no limit */
-    int64_t max_user_endpoints_per_user; /* 0 = no limit */
+    int64_t minimum_uid;                    /* -1 = from login.defs */
+    int64_t max_user_endpoints;             /* 0 = no limit */
+    int64_t max_user_endpoints_per_user;    /* 0 = no limit */
+    int64_t max_starts_per_user_per_minute; /* 0 = no limit */
+    int64_t minimum_free_memory_mib;        /* 0 = any */
     char pam_service_name[TABLE_USER];
     char required_group[TABLE_USER];
     char deny_users[TABLE_LIST];
     char listener_user[TABLE_USER]; /* "" = nobody */
     char display_name[256];
+    char environment[64]; /* "" = production; for the process title */
     /* Paths as written, absolute or relative to the endpoint directory; "" = none. */
     char template_path[TABLE_PATH], schema_path[TABLE_PATH], environment_path[TABLE_PATH];
     char mapping_path[TABLE_PATH], audit_log_path[TABLE_PATH];
@@ -138,6 +164,8 @@ int table_send(int socket, const struct table_message *m, int fd1, int fd2);
  * the caller's. */
 int table_receive(int socket, bool from_listener, struct table_message *m, int fds[2],
                   struct err *err);
+/* Every text ends inside its field, every bool is one, every number is in its range. */
+bool table_settings_are_good(const struct table_settings *s);
 /* May a user endpoint be called that?  [A-Za-z0-9._:-]+, not starting with '-' or '.'. */
 bool table_name_is_good(const char *name);
 
