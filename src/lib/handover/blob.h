@@ -27,6 +27,8 @@
  *   privileged             bool    the manager may change the user: the environment starts empty;
  *                                  false: it is inherited (less GLOBUS_COMPUTE_CLIENT_SECRET)
  *   audit                  bool    HANDOVER_AUDIT is open and goes on to the user endpoint
+ *   survives_manager       bool    copied into the stdin document: the user endpoint stays when
+ *                                  its manager has died, and a new manager adopts it
  *   umask                  int     default 077
  *   correlation_id         text    named in what prepare tells the administrator
  *
@@ -67,6 +69,7 @@ struct blob {
     bool high_assurance;
     bool privileged;
     bool audit;
+    bool survives_manager;
     mode_t umask;
     const char *correlation_id;
 };
