@@ -57,8 +57,12 @@ struct config {
     bool no_new_privs;
     int64_t max_user_endpoints;          /* 0 = no limit */
     int64_t max_user_endpoints_per_user; /* 0 = no limit */
-    char *user_endpoint_executable;      /* fixed path, or NULL = PATH */
-    char *listener_user;                 /* account of the listener; NULL = nobody */
+    int64_t max_starts_per_user_per_minute;
+    int64_t minimum_free_memory_mib;
+    bool survives_manager;
+    bool audit_hash_chain;
+    char *user_endpoint_executable; /* fixed path, or NULL = PATH */
+    char *listener_user;            /* account of the listener; NULL = nobody */
 
     struct json_object *tree;     /* the parsed document: mapping, never NULL */
     char *source;                 /* its text, as it was */

@@ -10,6 +10,10 @@
  *       no_new_privs: true          # false where sbatch or qsub is a setuid program
  *       max_user_endpoints: 0       # 0 = no limit
  *       max_user_endpoints_per_user: 0
+ *       max_starts_per_user_per_minute: 600 # 0 = no limit
+ *       minimum_free_memory_mib: 64 # less available memory: starts are refused; 0 = any
+ *       survives_manager: true      # user endpoints outlive a manager that crashes
+ *       audit_hash_chain: false
  *       user_endpoint_executable: /opt/site/bin/globus-compute-endpoint
  *       listener_user: nobody */
 #include <ctype.h>
@@ -71,6 +75,10 @@ const struct field config_fields[] = {
     {"no_new_privs", FIELD_BOOL, GROUP_OURS, AT(no_new_privs)},
     {"max_user_endpoints", FIELD_INT, GROUP_OURS, AT(max_user_endpoints)},
     {"max_user_endpoints_per_user", FIELD_INT, GROUP_OURS, AT(max_user_endpoints_per_user)},
+    {"max_starts_per_user_per_minute", FIELD_INT, GROUP_OURS, AT(max_starts_per_user_per_minute)},
+    {"minimum_free_memory_mib", FIELD_INT, GROUP_OURS, AT(minimum_free_memory_mib)},
+    {"survives_manager", FIELD_BOOL, GROUP_OURS, AT(survives_manager)},
+    {"audit_hash_chain", FIELD_BOOL, GROUP_OURS, AT(audit_hash_chain)},
     {"user_endpoint_executable", FIELD_PATH, GROUP_OURS, AT(user_endpoint_executable),
      .can_be_null = true},
     {"listener_user", FIELD_TEXT, GROUP_OURS, AT(listener_user), .can_be_null = true},
@@ -85,6 +93,9 @@ void config_defaults(struct config *c)
     c->pam_service_name = xstrdup("globus-compute-endpoint");
     c->minimum_uid = -1;
     c->no_new_privs = true;
+    c->max_starts_per_user_per_minute = 600;
+    c->minimum_free_memory_mib = 64;
+    c->survives_manager = true;
     c->warnings = json_object_new_array();
 }
 
