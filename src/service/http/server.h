@@ -11,6 +11,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "lib/base/err.h"
 #include "lib/base/json.h"
@@ -40,6 +41,15 @@ struct server_opts {
 struct server *server_create(struct loop *l, const struct server_opts *opts, struct err *err);
 /* Routes are not copied; ends with method NULL.  arg is what req_arg() gives to their handlers. */
 void server_routes(struct server *s, const struct route *routes, void *arg);
+/* The port of the first address: what the system gave when 0 was asked for. */
+int server_port(const struct server *s);
+struct server_stats {
+    uint64_t answers[6]; /* by hundreds of the status; [0] = ended without one */
+    uint64_t seconds[9]; /* answers within 1, 5, 10, 50, 100, 500, 1000, 10000 ms; the rest */
+    uint64_t seconds_sum_us;
+    size_t connections, requests, streams; /* now */
+};
+const struct server_stats *server_stats(struct server *s);
 /* Stops accepting, finishes what is there (up to timeout_us), then done. */
 void server_drain(struct server *s, uint64_t timeout_us, loop_f *done, void *arg);
 void server_destroy(struct server *s);
@@ -54,6 +64,7 @@ const char *req_param(struct req *r, const char *name);  /* of the route; decode
 const char *req_query(struct req *r, const char *name);  /* decoded, NULL when absent */
 const char *req_header(struct req *r, const char *name); /* NULL when absent */
 const char *req_peer(struct req *r);                     /* address of the client, text */
+bool req_is_local(struct req *r); /* the connection itself comes from this host */
 /* "http://localhost:5000": scheme and authority that the client used, no trailing slash. */
 const char *req_base_url(struct req *r);
 const void *req_body(struct req *r, size_t *n); /* NUL behind it */

@@ -26,6 +26,12 @@ struct db_rows;
 /* types, one letter a parameter: s text (NULL = null), i int64_t, d double, b const void * and
  * size_t, n null (no argument).  Returns the number of rows changed, or -1. */
 int64_t db_run(struct db *db, struct err *err, const char *sql, const char *types, ...);
+/* The same statement for rows sets of values: bind(arg, row, b) calls db_bind() once with the row's
+ * values; what they point to must live until db_run_many() returns.  Few round trips. */
+struct db_binder;
+void db_bind(struct db_binder *b, const char *types, ...);
+int64_t db_run_many(struct db *db, struct err *err, const char *sql, size_t rows,
+                    void (*bind)(void *arg, size_t row, struct db_binder *b), void *arg);
 /* NULL with err.  End with db_rows_end().  One result at a time in a job, or several: both work. */
 struct db_rows *db_query(struct db *db, struct err *err, const char *sql, const char *types, ...);
 /* 1 a row, 0 the end, -1 with err. */

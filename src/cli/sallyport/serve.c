@@ -1,0 +1,28 @@
+/* serve: hands its options to libexec/sallyport/service, which takes this process over. */
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "cli/sallyport/commands.h"
+#include "lib/base/alloc.h"
+#include "lib/base/paths.h"
+
+int cmd_serve(const struct args *a)
+{
+    char *argv[2 * VALUES_MAX + 4];
+    size_t n = 0;
+    char *program = paths_libexec("service");
+    argv[n++] = program;
+    if (!args_has(a, "--data")) {
+        argv[n++] = xstrdup("--data");
+        argv[n++] = xstrdup(args_data(a));
+    }
+    for (size_t i = 0; i < a->n_values; i++) {
+        argv[n++] = xstrdup(a->values[i].def->name);
+        if (a->values[i].def->metavar)
+            argv[n++] = xstrdup(a->values[i].value);
+    }
+    argv[n] = NULL;
+    execv(program, argv);
+    return fail("%s: %s", program, strerror(errno));
+}

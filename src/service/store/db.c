@@ -1,0 +1,134 @@
+/* Calls of store.h that are made inside a job: parameters are gathered, the engine does the rest.
+ */
+#include <stdarg.h>
+#include <string.h>
+
+#include "lib/base/alloc.h"
+#include "service/store/engine.h"
+
+static size_t gather(struct db_param *p, const char *types, va_list ap)
+{
+    size_t n = 0;
+    for (; types && types[n]; n++) {
+        if (n == DB_PARAMS_MAX)
+            abort();
+        p[n].type = types[n];
+        switch (types[n]) {
+        case 'i':
+            p[n].i = va_arg(ap, int64_t);
+            break;
+        case 'd':
+            p[n].d = va_arg(ap, double);
+            break;
+        case 's':
+            p[n].bytes.p = va_arg(ap, const char *);
+            p[n].bytes.n = p[n].bytes.p ? strlen(p[n].bytes.p) : 0;
+            if (!p[n].bytes.p)
+                p[n].type = 'n';
+            break;
+        case 'b':
+            p[n].bytes.p = va_arg(ap, const void *);
+            p[n].bytes.n = va_arg(ap, size_t);
+            if (!p[n].bytes.p)
+                p[n].type = 'n';
+            break;
+        case 'n':
+            break;
+        default:
+            abort();
+        }
+    }
+    return n;
+}
+
+int64_t db_run(struct db *db, struct err *err, const char *sql, const char *types, ...)
+{
+    struct db_param p[DB_PARAMS_MAX];
+    va_list ap;
+    va_start(ap, types);
+    size_t n = gather(p, types, ap);
+    va_end(ap);
+    return db->engine->run(db, sql, p, n, err);
+}
+
+struct db_binder {
+    struct db_param *p;
+    size_t n; /* of the row that was bound last */
+    size_t cap;
+    size_t used;
+};
+
+void db_bind(struct db_binder *b, const char *types, ...)
+{
+    va_list ap;
+    if (b->used + DB_PARAMS_MAX > b->cap) {
+        b->cap = b->cap ? b->cap * 2 : 512;
+        b->p = xrealloc(b->p, b->cap * sizeof(*b->p));
+    }
+    va_start(ap, types);
+    b->n = gather(b->p + b->used, types, ap);
+    va_end(ap);
+    b->used += b->n;
+}
+
+int64_t db_run_many(struct db *db, struct err *err, const char *sql, size_t rows,
+                    void (*bind)(void *arg, size_t row, struct db_binder *b), void *arg)
+{
+    struct db_binder b = {0};
+    for (size_t i = 0; i < rows; i++)
+        bind(arg, i, &b);
+    int64_t rc = rows ? db->engine->run_many(db, sql, b.p, b.n, rows, err) : 0;
+    free(b.p);
+    return rc;
+}
+
+struct db_rows *db_query(struct db *db, struct err *err, const char *sql, const char *types, ...)
+{
+    struct db_param p[DB_PARAMS_MAX];
+    va_list ap;
+    va_start(ap, types);
+    size_t n = gather(p, types, ap);
+    va_end(ap);
+    return db->engine->query(db, sql, p, n, err);
+}
+
+int db_next(struct db_rows *r, struct err *err)
+{
+    return r->engine->next(r, err);
+}
+
+int64_t db_int(struct db_rows *r, int column)
+{
+    return r->engine->get_int(r, column);
+}
+
+double db_double(struct db_rows *r, int column)
+{
+    return r->engine->get_double(r, column);
+}
+
+const char *db_text(struct db_rows *r, int column)
+{
+    return r->engine->get_text(r, column);
+}
+
+const void *db_blob(struct db_rows *r, int column, size_t *n)
+{
+    return r->engine->get_blob(r, column, n);
+}
+
+bool db_is_null(struct db_rows *r, int column)
+{
+    return r->engine->is_null(r, column);
+}
+
+void db_rows_end(struct db_rows *r)
+{
+    if (r)
+        r->engine->rows_end(r);
+}
+
+bool db_is_postgres(const struct db *db)
+{
+    return db->engine->is_postgres;
+}

@@ -1,0 +1,377 @@
+/* PostgreSQL by libpq.  Statements are prepared once a connection; `?` becomes $1, $2, ...  A
+ * connection that broke is made anew when the next transaction begins (the store runs the jobs of
+ * the lost one again).  Integers and doubles travel as text, byte strings in binary; results come
+ * as text, byte strings among them are decoded on the way out. */
+#include <libpq-fe.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "lib/base/alloc.h"
+#include "lib/base/buf.h"
+#include "lib/base/map.h"
+#include "service/store/engine.h"
+
+#define BYTEA_OID 17
+#define NUMBER_MAX 32
+/* Rows that are under way in one pipeline before their answers are read; the answers fit into the
+ * socket's buffers. */
+#define PIPELINE_MAX 256
+
+struct pg {
+    struct db base;
+    PGconn *c;
+    char *url;
+    bool writer;
+    struct map *prepared; /* SQL -> name */
+    bool must_rerun;
+};
+
+struct pg_rows {
+    struct db_rows base;
+    PGresult *res;
+    int row;
+    int columns;
+    unsigned char **blobs; /* decoded ones of the present row */
+};
+
+static struct pg *pg(struct db *db)
+{
+    return (struct pg *)db;
+}
+
+static int failed(struct pg *p, const PGresult *res, const char *sql, struct err *err)
+{
+    const char *state = res ? PQresultErrorField(res, PG_DIAG_SQLSTATE) : NULL;
+    const char *text = res ? PQresultErrorMessage(res) : PQerrorMessage(p->c);
+    /* Serialisation failure, deadlock, lost connection, server going down. */
+    if (PQstatus(p->c) != CONNECTION_OK ||
+        (state && (strcmp(state, "40001") == 0 || strcmp(state, "40P01") == 0 ||
+                   strncmp(state, "57P", 3) == 0 || strncmp(state, "08", 2) == 0)))
+        p->must_rerun = true;
+    return err_set(err, "ledger: %.*s (%.60s)", (int)strcspn(text, "\n"), text, sql);
+}
+
+static int connect_db(struct pg *p, struct err *err)
+{
+    if (p->c)
+        PQfinish(p->c);
+    map_destroy(p->prepared, free);
+    p->prepared = map_create();
+    const char *const keys[] = {"dbname", "connect_timeout", "application_name", "options", NULL};
+    const char *const values[] = {p->url, "10", "sallyport",
+                                  p->writer ? "" : "-c default_transaction_read_only=on", NULL};
+    p->c = PQconnectdbParams(keys, values, 1);
+    if (PQstatus(p->c) != CONNECTION_OK) {
+        p->must_rerun = true;
+        return err_set(err, "ledger: can't connect to PostgreSQL: %.*s",
+                       (int)strcspn(PQerrorMessage(p->c), "\n"), PQerrorMessage(p->c));
+    }
+    return 0;
+}
+
+static void ignore_notice(void *arg, const PGresult *res)
+{
+    (void)arg;
+    (void)res;
+}
+
+static int exec(struct db *db, const char *sql, struct err *err)
+{
+    struct pg *p = pg(db);
+    if (PQstatus(p->c) != CONNECTION_OK && connect_db(p, err) < 0)
+        return -1;
+    PQsetNoticeReceiver(p->c, ignore_notice, NULL);
+    PGresult *res = PQexec(p->c, sql);
+    ExecStatusType st = PQresultStatus(res);
+    int rc = st == PGRES_COMMAND_OK || st == PGRES_TUPLES_OK ? 0 : failed(p, res, sql, err);
+    /* A COMMIT of a transaction in which something failed is answered with ROLLBACK. */
+    if (rc == 0 && strcmp(sql, "COMMIT") == 0 && strcmp(PQcmdStatus(res), "COMMIT") != 0)
+        rc = err_set(err, "ledger: the transaction was rolled back");
+    PQclear(res);
+    return rc;
+}
+
+static void close_db(struct db *db)
+{
+    struct pg *p = pg(db);
+    PQfinish(p->c);
+    map_destroy(p->prepared, free);
+    wipe_free(p->url);
+    free(p);
+}
+
+static struct db *open_db(const char *url, bool writer, struct err *err)
+{
+    struct pg *p = xcalloc(1, sizeof(*p));
+    p->base.engine = &engine_postgres;
+    p->url = xstrdup(url);
+    p->writer = writer;
+    if (connect_db(p, err) < 0) {
+        close_db(&p->base);
+        return NULL;
+    }
+    return &p->base;
+}
+
+/* `?` outside quotes becomes $n. */
+static void translate(const char *sql, struct buf *out)
+{
+    unsigned n = 0;
+    bool quoted = false;
+    for (; *sql; sql++) {
+        quoted ^= *sql == '\'';
+        if (*sql == '?' && !quoted)
+            buf_fmt(out, "$%u", ++n);
+        else
+            buf_char(out, *sql);
+    }
+}
+
+/* The name of the prepared statement. */
+static const char *prepare(struct pg *p, const char *sql, struct err *err)
+{
+    char *name = map_get(p->prepared, sql);
+    autobuf struct buf text = BUF_INIT;
+    if (name)
+        return name;
+    translate(sql, &text);
+    name = xasprintf("s%zu", map_count(p->prepared));
+    PGresult *res = PQprepare(p->c, name, text.data, 0, NULL);
+    if (PQresultStatus(res) != PGRES_COMMAND_OK) {
+        failed(p, res, sql, err);
+        PQclear(res);
+        free(name);
+        return NULL;
+    }
+    PQclear(res);
+    map_put(p->prepared, sql, name);
+    return name;
+}
+
+struct bound {
+    const char *values[DB_PARAMS_MAX];
+    int lengths[DB_PARAMS_MAX];
+    int formats[DB_PARAMS_MAX];
+    char numbers[DB_PARAMS_MAX][NUMBER_MAX];
+};
+
+static void bind(struct bound *b, const struct db_param *p, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        b->values[i] = b->numbers[i];
+        b->lengths[i] = 0;
+        b->formats[i] = 0;
+        switch (p[i].type) {
+        case 'i':
+            snprintf(b->numbers[i], NUMBER_MAX, "%lld", (long long)p[i].i);
+            break;
+        case 'd':
+            snprintf(b->numbers[i], NUMBER_MAX, "%.17g", p[i].d);
+            break;
+        case 's':
+            b->values[i] = p[i].bytes.p;
+            break;
+        case 'b':
+            b->values[i] = p[i].bytes.p;
+            b->lengths[i] = (int)p[i].bytes.n;
+            b->formats[i] = 1;
+            break;
+        default:
+            b->values[i] = NULL;
+        }
+    }
+}
+
+static PGresult *execute(struct pg *p, const char *sql, const struct db_param *params, size_t n,
+                         struct err *err)
+{
+    struct bound b;
+    const char *name = prepare(p, sql, err);
+    if (!name)
+        return NULL;
+    bind(&b, params, n);
+    PGresult *res = PQexecPrepared(p->c, name, (int)n, b.values, b.lengths, b.formats, 0);
+    ExecStatusType st = PQresultStatus(res);
+    if (st == PGRES_COMMAND_OK || st == PGRES_TUPLES_OK)
+        return res;
+    failed(p, res, sql, err);
+    PQclear(res);
+    return NULL;
+}
+
+static int64_t changed(const PGresult *res)
+{
+    return strtoll(PQcmdTuples((PGresult *)(uintptr_t)res), NULL, 10);
+}
+
+static int64_t run(struct db *db, const char *sql, const struct db_param *p, size_t n,
+                   struct err *err)
+{
+    PGresult *res = execute(pg(db), sql, p, n, err);
+    if (!res)
+        return -1;
+    int64_t rows = changed(res);
+    PQclear(res);
+    return rows;
+}
+
+/* Reads the answers of what was sent, up to the sync. */
+static int64_t collect(struct pg *p, const char *sql, struct err *err)
+{
+    int64_t total = 0;
+    bool synced = false;
+    while (!synced) {
+        PGresult *res = PQgetResult(p->c);
+        if (!res) {
+            if (PQstatus(p->c) != CONNECTION_OK)
+                return failed(p, NULL, sql, err);
+            continue; /* the end of one statement's answers */
+        }
+        ExecStatusType st = PQresultStatus(res);
+        if (st == PGRES_PIPELINE_SYNC)
+            synced = true;
+        else if (st == PGRES_COMMAND_OK || st == PGRES_TUPLES_OK)
+            total += total >= 0 ? changed(res) : 0;
+        else if (total >= 0 && st != PGRES_PIPELINE_ABORTED)
+            total = failed(p, res, sql, err);
+        PQclear(res);
+    }
+    return total;
+}
+
+static int64_t run_many(struct db *db, const char *sql, const struct db_param *params, size_t n,
+                        size_t rows, struct err *err)
+{
+    struct pg *p = pg(db);
+    const char *name = prepare(p, sql, err);
+    int64_t total = 0;
+    if (!name)
+        return -1;
+    if (!PQenterPipelineMode(p->c))
+        return failed(p, NULL, sql, err);
+    for (size_t i = 0; i < rows && total >= 0;) {
+        size_t sent = 0;
+        for (; sent < PIPELINE_MAX && i < rows; sent++, i++) {
+            struct bound b;
+            bind(&b, params + i * n, n);
+            if (!PQsendQueryPrepared(p->c, name, (int)n, b.values, b.lengths, b.formats, 0)) {
+                total = failed(p, NULL, sql, err);
+                break;
+            }
+        }
+        if (!PQpipelineSync(p->c))
+            return failed(p, NULL, sql, err);
+        int64_t got = collect(p, sql, total < 0 ? NULL : err);
+        total = total < 0 || got < 0 ? -1 : total + got;
+    }
+    PQexitPipelineMode(p->c);
+    return total;
+}
+
+static struct db_rows *query(struct db *db, const char *sql, const struct db_param *p, size_t n,
+                             struct err *err)
+{
+    PGresult *res = execute(pg(db), sql, p, n, err);
+    if (!res)
+        return NULL;
+    struct pg_rows *r = xcalloc(1, sizeof(*r));
+    r->base.engine = db->engine;
+    r->base.db = db;
+    r->res = res;
+    r->row = -1;
+    r->columns = PQnfields(res);
+    r->blobs = xcalloc((size_t)r->columns + 1, sizeof(*r->blobs));
+    return &r->base;
+}
+
+static void forget_blobs(struct pg_rows *r)
+{
+    for (int i = 0; i < r->columns; i++) {
+        PQfreemem(r->blobs[i]);
+        r->blobs[i] = NULL;
+    }
+}
+
+static int next(struct db_rows *rows, struct err *err)
+{
+    struct pg_rows *r = (struct pg_rows *)rows;
+    (void)err;
+    forget_blobs(r);
+    return ++r->row < PQntuples(r->res);
+}
+
+static bool is_null(struct db_rows *rows, int column)
+{
+    struct pg_rows *r = (struct pg_rows *)rows;
+    return PQgetisnull(r->res, r->row, column);
+}
+
+static const char *get_text(struct db_rows *rows, int column)
+{
+    struct pg_rows *r = (struct pg_rows *)rows;
+    return is_null(rows, column) ? NULL : PQgetvalue(r->res, r->row, column);
+}
+
+static int64_t get_int(struct db_rows *r, int column)
+{
+    const char *text = get_text(r, column);
+    return text ? strtoll(text, NULL, 10) : 0;
+}
+
+static double get_double(struct db_rows *r, int column)
+{
+    const char *text = get_text(r, column);
+    return text ? strtod(text, NULL) : 0;
+}
+
+static const void *get_blob(struct db_rows *rows, int column, size_t *n)
+{
+    struct pg_rows *r = (struct pg_rows *)rows;
+    const char *text = get_text(rows, column);
+    *n = 0;
+    if (!text)
+        return NULL;
+    if (PQftype(r->res, column) != BYTEA_OID) {
+        *n = (size_t)PQgetlength(r->res, r->row, column);
+        return text;
+    }
+    PQfreemem(r->blobs[column]);
+    r->blobs[column] = PQunescapeBytea((const unsigned char *)text, n);
+    return r->blobs[column];
+}
+
+static void rows_end(struct db_rows *rows)
+{
+    struct pg_rows *r = (struct pg_rows *)rows;
+    forget_blobs(r);
+    free(r->blobs);
+    PQclear(r->res);
+    free(r);
+}
+
+static bool must_rerun(struct db *db, bool forget)
+{
+    bool was = pg(db)->must_rerun;
+    if (forget)
+        pg(db)->must_rerun = false;
+    return was;
+}
+
+const struct db_engine engine_postgres = {
+    .name = "postgresql",
+    .is_postgres = true,
+    .open = open_db,
+    .close = close_db,
+    .exec = exec,
+    .run = run,
+    .run_many = run_many,
+    .query = query,
+    .next = next,
+    .get_int = get_int,
+    .get_double = get_double,
+    .get_text = get_text,
+    .get_blob = get_blob,
+    .is_null = is_null,
+    .rows_end = rows_end,
+    .must_rerun = must_rerun,
+};

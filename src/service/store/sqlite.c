@@ -1,0 +1,281 @@
+/* SQLite: one file, WAL, every commit synced.  Statements are prepared once a connection and kept
+ * by their text; a second use while the first is still stepping gets one of its own. */
+#include <sqlite3.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "lib/base/alloc.h"
+#include "lib/base/map.h"
+#include "service/store/engine.h"
+
+#define BUSY_MS 20000
+#define STATEMENTS_MAX 512
+
+struct lite {
+    struct db base;
+    sqlite3 *h;
+    struct map *statements;
+    bool must_rerun;
+};
+
+struct cached {
+    sqlite3_stmt *st;
+    bool busy;
+    bool own; /* not in the cache */
+};
+
+struct lite_rows {
+    struct db_rows base;
+    struct cached *c;
+    sqlite3_stmt *st;
+};
+
+static struct lite *lite(struct db *db)
+{
+    return (struct lite *)db;
+}
+
+static void finalize(void *p)
+{
+    struct cached *c = p;
+    sqlite3_finalize(c->st);
+    free(c);
+}
+
+static int failed(struct lite *l, const char *sql, struct err *err)
+{
+    int code = sqlite3_extended_errcode(l->h);
+    int low = code & 0xff;
+    /* The transaction may be gone altogether (disk full, I/O error): then all of it failed. */
+    l->must_rerun = low == SQLITE_BUSY || low == SQLITE_LOCKED;
+    return err_code(err, code, "ledger: %s (%.60s)", sqlite3_errmsg(l->h), sql);
+}
+
+static int exec(struct db *db, const char *sql, struct err *err)
+{
+    struct lite *l = lite(db);
+    return sqlite3_exec(l->h, sql, NULL, NULL, NULL) == SQLITE_OK ? 0 : failed(l, sql, err);
+}
+
+static void close_db(struct db *db)
+{
+    struct lite *l = lite(db);
+    map_destroy(l->statements, finalize);
+    sqlite3_close(l->h);
+    free(l);
+}
+
+static struct db *open_db(const char *url, bool writer, struct err *err)
+{
+    const char *path = url + strlen("sqlite:");
+    struct lite *l = xcalloc(1, sizeof(*l));
+    l->base.engine = &engine_sqlite;
+    l->statements = map_create();
+    mode_t before = umask(077);
+    int rc = sqlite3_open_v2(
+        path, &l->h, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, NULL);
+    umask(before);
+    if (rc != SQLITE_OK) {
+        err_set(err, "%s: can't open the ledger: %s", path,
+                l->h ? sqlite3_errmsg(l->h) : "out of memory");
+        close_db(&l->base);
+        return NULL;
+    }
+    sqlite3_busy_timeout(l->h, BUSY_MS);
+    if (exec(&l->base,
+             writer ? "PRAGMA journal_mode=WAL;PRAGMA synchronous=FULL;PRAGMA foreign_keys=ON;"
+                      "PRAGMA temp_store=MEMORY;PRAGMA cache_size=-32768;"
+                      "PRAGMA wal_autocheckpoint=4000"
+                    : "PRAGMA query_only=ON;PRAGMA temp_store=MEMORY;PRAGMA cache_size=-8192",
+             err) < 0) {
+        err_prefix(err, "%s", path);
+        close_db(&l->base);
+        return NULL;
+    }
+    return &l->base;
+}
+
+static int bind(struct lite *l, sqlite3_stmt *st, const struct db_param *p, size_t n)
+{
+    int rc = SQLITE_OK;
+    (void)l;
+    for (size_t i = 0; i < n && rc == SQLITE_OK; i++) {
+        int at = (int)i + 1;
+        switch (p[i].type) {
+        case 'i':
+            rc = sqlite3_bind_int64(st, at, p[i].i);
+            break;
+        case 'd':
+            rc = sqlite3_bind_double(st, at, p[i].d);
+            break;
+        case 's':
+            rc = sqlite3_bind_text64(st, at, p[i].bytes.p, p[i].bytes.n, SQLITE_TRANSIENT,
+                                     SQLITE_UTF8);
+            break;
+        case 'b':
+            rc = sqlite3_bind_blob64(st, at, p[i].bytes.p, p[i].bytes.n, SQLITE_TRANSIENT);
+            break;
+        default:
+            rc = sqlite3_bind_null(st, at);
+        }
+    }
+    return rc;
+}
+
+/* Out of the cache, or new; give_back() when done. */
+static struct cached *statement(struct lite *l, const char *sql, struct err *err)
+{
+    struct cached *c = map_get(l->statements, sql);
+    if (c && !c->busy) {
+        c->busy = true;
+        return c;
+    }
+    bool own = c || map_count(l->statements) >= STATEMENTS_MAX;
+    sqlite3_stmt *st;
+    if (sqlite3_prepare_v3(l->h, sql, -1, own ? 0 : SQLITE_PREPARE_PERSISTENT, &st, NULL) !=
+        SQLITE_OK) {
+        failed(l, sql, err);
+        return NULL;
+    }
+    c = xcalloc(1, sizeof(*c));
+    *c = (struct cached){.st = st, .busy = true, .own = own};
+    if (!own)
+        map_put(l->statements, sql, c);
+    return c;
+}
+
+static void give_back(struct cached *c)
+{
+    if (c->own) {
+        finalize(c);
+        return;
+    }
+    sqlite3_reset(c->st);
+    sqlite3_clear_bindings(c->st);
+    c->busy = false;
+}
+
+static int64_t run_many(struct db *db, const char *sql, const struct db_param *p, size_t n,
+                        size_t rows, struct err *err)
+{
+    struct lite *l = lite(db);
+    int64_t changed = 0;
+    struct cached *c = statement(l, sql, err);
+    if (!c)
+        return -1;
+    sqlite3_stmt *st = c->st;
+    for (size_t i = 0; i < rows; i++) {
+        int rc = bind(l, st, p + i * n, n);
+        while (rc == SQLITE_OK || rc == SQLITE_ROW)
+            rc = sqlite3_step(st);
+        if (rc != SQLITE_DONE) {
+            failed(l, sql, err);
+            give_back(c);
+            return -1;
+        }
+        changed += sqlite3_changes64(l->h);
+        sqlite3_reset(st);
+    }
+    give_back(c);
+    return changed;
+}
+
+static int64_t run(struct db *db, const char *sql, const struct db_param *p, size_t n,
+                   struct err *err)
+{
+    return run_many(db, sql, p, n, 1, err);
+}
+
+static struct db_rows *query(struct db *db, const char *sql, const struct db_param *p, size_t n,
+                             struct err *err)
+{
+    struct lite *l = lite(db);
+    struct cached *c = statement(l, sql, err);
+    if (!c)
+        return NULL;
+    if (bind(l, c->st, p, n) != SQLITE_OK) {
+        failed(l, sql, err);
+        give_back(c);
+        return NULL;
+    }
+    struct lite_rows *r = xcalloc(1, sizeof(*r));
+    r->base.engine = db->engine;
+    r->base.db = db;
+    r->c = c;
+    r->st = c->st;
+    return &r->base;
+}
+
+static int next(struct db_rows *rows, struct err *err)
+{
+    struct lite_rows *r = (struct lite_rows *)rows;
+    int rc = sqlite3_step(r->st);
+    if (rc == SQLITE_ROW)
+        return 1;
+    if (rc == SQLITE_DONE) {
+        sqlite3_reset(r->st); /* the read lock goes now, not with rows_end() */
+        return 0;
+    }
+    return failed(lite(r->base.db), sqlite3_sql(r->st), err);
+}
+
+static int64_t get_int(struct db_rows *r, int column)
+{
+    return sqlite3_column_int64(((struct lite_rows *)r)->st, column);
+}
+
+static double get_double(struct db_rows *r, int column)
+{
+    return sqlite3_column_double(((struct lite_rows *)r)->st, column);
+}
+
+static const char *get_text(struct db_rows *r, int column)
+{
+    return (const char *)sqlite3_column_text(((struct lite_rows *)r)->st, column);
+}
+
+static const void *get_blob(struct db_rows *r, int column, size_t *n)
+{
+    sqlite3_stmt *st = ((struct lite_rows *)r)->st;
+    const void *p = sqlite3_column_blob(st, column);
+    *n = (size_t)sqlite3_column_bytes(st, column);
+    return p;
+}
+
+static bool is_null(struct db_rows *r, int column)
+{
+    return sqlite3_column_type(((struct lite_rows *)r)->st, column) == SQLITE_NULL;
+}
+
+static void rows_end(struct db_rows *rows)
+{
+    struct lite_rows *r = (struct lite_rows *)rows;
+    give_back(r->c);
+    free(r);
+}
+
+static bool must_rerun(struct db *db, bool forget)
+{
+    bool was = lite(db)->must_rerun;
+    if (forget)
+        lite(db)->must_rerun = false;
+    return was;
+}
+
+const struct db_engine engine_sqlite = {
+    .name = "sqlite",
+    .open = open_db,
+    .close = close_db,
+    .exec = exec,
+    .run = run,
+    .run_many = run_many,
+    .query = query,
+    .next = next,
+    .get_int = get_int,
+    .get_double = get_double,
+    .get_text = get_text,
+    .get_blob = get_blob,
+    .is_null = is_null,
+    .rows_end = rows_end,
+    .must_rerun = must_rerun,
+};
