@@ -23,7 +23,7 @@
 #include "node/mpi.h"
 #include "node/options.h"
 #include "node/place.h"
-#include "node/python.h"
+#include "lib/python/python.h"
 #include "node/workers.h"
 
 struct waiting {

@@ -1,4 +1,4 @@
-#include "node/python.h"
+#include "lib/python/python.h"
 
 #include <stdbool.h>
 #include <stdio.h>
