@@ -41,7 +41,8 @@ struct command {
     const struct option_def *options; /* ends with name NULL; or NULL */
     bool hidden;
     bool common; /* has --debug, --log-to-console, --no-color and -h */
-    bool rest;   /* what follows the operand is passed on */
+    bool
+        rest; /* takes any words: the operand is the first, unknown options are passed on; has -h */
     command_f *run;
 };
 
@@ -78,7 +79,10 @@ void help_all(bool to_stderr);
 void help_command(const struct command *c);
 /* "Usage: gce CMD [OPTIONS] ..." on stderr, and how to get help. NULL: the group. */
 void help_usage(const struct command *c);
-extern const struct option_def common_options[];
+/* Those that a command has beside its own; ends with name NULL. */
+const struct option_def *options_of_all(const struct command *c);
+/* "-e, --endpoint NAME_OR_UUID" */
+void help_option_left(const struct option_def *o, char *out, size_t size);
 
 /* ---- output ---- */
 /* "Error: <text>" on stderr. Returns 1. */

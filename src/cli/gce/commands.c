@@ -66,12 +66,61 @@ static const struct option_def stop_options[] = {
     {0},
 };
 
+static const struct option_def delete_options[] = {
+    FLAG("--force", "Ignores any errors encountered while attempting to delete an endpoint locally "
+                    "and remotely."),
+    FLAG("--yes", "Do not ask for confirmation to delete endpoints."),
+    {0},
+};
+
+static const struct option_def login_options[] = {
+    FLAG("--force", "Log in even if already logged in"),
+    {0},
+};
+
+static const struct option_def logout_options[] = {
+    FLAG("--force", "Revokes tokens even with currently running endpoints"),
+    {0},
+};
+
+static const struct option_def whoami_options[] = {
+    FLAG("--linked-identities",
+         "Also show identities linked to the currently logged-in primary identity."),
+    FLAG("--json", "A JSON list of {username, name, id, email} instead of the table"),
+    {0},
+};
+
+static const struct option_def diagnostic_options[] = {
+    {"--gzip", 'z', OPTION_FLAG, NULL,
+     "Save the output in the working directory, in a file compressed with gzip"},
+    {"--log-kb", 0, OPTION_COUNT, "INTEGER",
+     "How many kilobytes of each log to read, from its end  [default: 5120]"},
+    {0},
+};
+
+static const struct option_def migrate_options[] = {
+    FLAG("--yes", "Do not ask for confirmation to migrate the endpoint."),
+    {0},
+};
+
+static const struct option_def version_options[] = {
+    FLAG("--json", "A JSON object {version, sallyport} instead of the sentence"),
+    {0},
+};
+
 static const struct option_def list_options[] = {
     FLAG("--json", "A JSON list of {id, name, status, path} instead of the table"),
     {0},
 };
 
 const struct command commands[] = {
+    {.name = "completion",
+     .summary = "Print a completion script for bash, zsh or fish",
+     .text = "An installation puts them where the shells look; this is for all others.",
+     .examples = "completion bash > ~/.local/share/bash-completion/completions/"
+                 "globus-compute-endpoint",
+     .operand = "SHELL",
+     .run = cmd_completion},
     {.name = "configure",
      .summary = "Configure an endpoint",
      .text = "Makes <config dir>/NAME with config.yaml, the template, schema and environment of "
@@ -83,6 +132,34 @@ const struct command commands[] = {
      .options = configure_options,
      .common = true,
      .run = cmd_configure},
+    {.name = "delete",
+     .summary = "Deletes an endpoint and its config.",
+     .text = "First at the web service, then the directory here.  A UUID without a directory here "
+             "is deleted at the web service with --force.",
+     .examples = "delete my_endpoint\ndelete --yes --force my_endpoint",
+     .operand = "NAME_OR_UUID",
+     .options = delete_options,
+     .common = true,
+     .run = cmd_delete},
+    {.name = "_describe",
+     .summary = "Print the table of commands (json, man) or the endpoints (names)",
+     .examples = "_describe json",
+     .operand = "WHAT",
+     .hidden = true,
+     .run = cmd_describe},
+    {.name = "disable-on-boot",
+     .summary = "Disable on-boot persistence.",
+     .text = "Says what to type; changes nothing.",
+     .examples = "disable-on-boot my_endpoint",
+     .operand = "NAME_OR_UUID",
+     .run = cmd_disable_on_boot},
+    {.name = "enable-on-boot",
+     .summary = "Enable on-boot persistence; restarts the endpoint when the machine restarts.",
+     .text = "Writes a systemd unit and says how to switch it on.  Signs in first, so that the "
+             "unit never has to ask.",
+     .examples = "enable-on-boot my_endpoint",
+     .operand = "NAME_OR_UUID",
+     .run = cmd_enable_on_boot},
     {.name = "list",
      .summary = "List all available endpoints",
      .text = "The status comes from the directory, so it is right on every host that shares it.",
@@ -90,6 +167,35 @@ const struct command commands[] = {
      .options = list_options,
      .common = true,
      .run = cmd_list},
+    {.name = "login",
+     .summary = "Manually log in with Globus",
+     .text = "Prints the address of a page and reads the code that the page shows.  With "
+             "GLOBUS_COMPUTE_CLIENT_ID and _SECRET it asks nobody.",
+     .examples = "login\nlogin --force",
+     .options = login_options,
+     .run = cmd_login},
+    {.name = "logout",
+     .summary = "Logout from all endpoints",
+     .text = "Revokes the stored tokens and forgets them.",
+     .examples = "logout\nlogout --force",
+     .options = logout_options,
+     .run = cmd_logout},
+    {.name = "migrate-to-template-capable",
+     .summary = "Add configuration templating to an existing endpoint",
+     .text = "Moves `engine` and all that belongs to it from config.yaml into "
+             "user_config_template.yaml.j2; the old file stays as config.yaml.backup.",
+     .examples = "migrate-to-template-capable my_endpoint\n"
+                 "migrate-to-template-capable --yes my_endpoint",
+     .operand = "NAME_OR_UUID",
+     .options = migrate_options,
+     .run = cmd_migrate},
+    {.name = "python-exec",
+     .summary = "Run a Python module as a script via the Globus Compute endpoint CLI.",
+     .text = "With the interpreter that runs the workers: GC_WORKER_PYTHON, else python3 on PATH.",
+     .examples = "python-exec path.to.module --ahoy matey",
+     .operand = "MODULE",
+     .rest = true,
+     .run = cmd_python_exec},
     {.name = "restart",
      .summary = "Restarts an endpoint",
      .examples = "restart my_endpoint\nrestart my_endpoint --detach",
@@ -97,6 +203,14 @@ const struct command commands[] = {
      .options = start_options,
      .common = true,
      .run = cmd_restart},
+    {.name = "self-diagnostic",
+     .summary = "Run several diagnostic commands to help identify issues",
+     .text = "Prints what somebody who helps from afar will ask for: the machine, the network, the "
+             "web service, the endpoints with their files and logs.  Credentials are left out.",
+     .examples = "self-diagnostic\nself-diagnostic --gzip --log-kb 1024",
+     .options = diagnostic_options,
+     .common = true,
+     .run = cmd_diagnostic},
     {.name = "start",
      .summary = "Start an endpoint",
      .text = "Runs in the foreground, fit for a systemd unit of Type=simple.  Without stored "
@@ -126,8 +240,14 @@ const struct command commands[] = {
      .run = cmd_stop},
     {.name = "version",
      .summary = "Show the version of globus-compute-endpoint",
-     .examples = "version",
+     .examples = "version\nversion --json",
+     .options = version_options,
      .common = true,
      .run = cmd_version},
+    {.name = "whoami",
+     .summary = "Show the currently logged-in identity",
+     .examples = "whoami\nwhoami --linked-identities --json",
+     .options = whoami_options,
+     .run = cmd_whoami},
 };
 const size_t commands_count = sizeof(commands) / sizeof(commands[0]);

@@ -19,6 +19,8 @@ command_f cmd_python_exec;
 command_f cmd_enable_on_boot;
 command_f cmd_disable_on_boot;
 command_f cmd_migrate;
+command_f cmd_diagnostic;
+command_f cmd_completion;
 command_f cmd_describe;
 
 /* start.c and stop.c, for restart and delete: an exit code. */

@@ -127,16 +127,22 @@ const char *ep_status_text(enum ep_status s)
     return texts[s];
 }
 
-enum ep_status epdir_status(const char *epdir)
+bool epdir_is_active(const char *epdir)
 {
     struct stat st;
+    autofree char *pid = xasprintf("%s/daemon.pid", epdir);
+    return stat(pid, &st) == 0 && time(NULL) - st.st_mtime <= EPDIR_FRESH_S;
+}
+
+enum ep_status epdir_status(const char *epdir)
+{
     autofree char *pid = xasprintf("%s/daemon.pid", epdir);
     autofree char *id = xasprintf("%s/endpoint.json", epdir);
     if (access(id, F_OK) != 0)
         return EP_INITIALIZED;
-    if (stat(pid, &st) < 0)
+    if (access(pid, F_OK) != 0)
         return EP_STOPPED;
-    return time(NULL) - st.st_mtime <= EPDIR_FRESH_S ? EP_RUNNING : EP_DISCONNECTED;
+    return epdir_is_active(epdir) ? EP_RUNNING : EP_DISCONNECTED;
 }
 
 static bool has_config(const char *path)

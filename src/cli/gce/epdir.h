@@ -30,6 +30,8 @@ const char *ep_status_text(enum ep_status s);
 /* From endpoint.json and daemon.pid, whichever host the manager runs on. */
 enum ep_status epdir_status(const char *epdir);
 #define EPDIR_FRESH_S 30 /* a PID file touched within means: running */
+/* By the PID file alone. */
+bool epdir_is_active(const char *epdir);
 
 /* All endpoints of the base, in directory order; paths, NULL-terminated; epdir_list_free(). */
 char **epdir_list(void);

@@ -59,7 +59,7 @@ static void entry(FILE *out, const char *left, const char *help, int column)
     wrapped(out, help, column, column);
 }
 
-static void option_left(const struct option_def *o, char *out, size_t size)
+void help_option_left(const struct option_def *o, char *out, size_t size)
 {
     char letter[8] = "";
     if (o->letter)
@@ -72,7 +72,7 @@ static void options(FILE *out, const struct option_def *o, int column)
 {
     for (; o && o->name; o++) {
         char left[128];
-        option_left(o, left, sizeof(left));
+        help_option_left(o, left, sizeof(left));
         if (!o->hidden)
             entry(out, left, o->help, column);
     }
@@ -82,7 +82,7 @@ static int widest(const struct option_def *o, int least)
 {
     for (; o && o->name; o++) {
         char left[128];
-        option_left(o, left, sizeof(left));
+        help_option_left(o, left, sizeof(left));
         if (!o->hidden && (int)strlen(left) + 4 > least)
             least = (int)strlen(left) + 4;
     }
@@ -104,7 +104,7 @@ void help_usage(const struct command *c)
     usage_line(stderr, c);
     if (!c)
         fprintf(stderr, "Try '%s --help' for help.\n", command_program());
-    else if (!c->common)
+    else if (!c->common && !c->rest)
         fprintf(stderr, "Try '%s %s --help' for help.\n", command_program(), c->name);
     fputc('\n', stderr);
 }
@@ -133,9 +133,7 @@ void help_all(bool to_stderr)
 
 void help_command(const struct command *c)
 {
-    static const struct option_def only_help[] = {
-        {"--help", 0, OPTION_FLAG, NULL, "Show this message and exit."}, {NULL}};
-    const struct option_def *last = c->common ? common_options : only_help;
+    const struct option_def *last = options_of_all(c);
     int column = widest(c->options, widest(last, 0));
     usage_line(stdout, c);
     printf("\n%*s", INDENT_TEXT, "");

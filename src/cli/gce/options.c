@@ -11,7 +11,7 @@
 
 #define DONE(code) ((code) + 1)
 
-const struct option_def common_options[] = {
+static const struct option_def common_options[] = {
     {"--help", 'h', OPTION_FLAG, NULL, "Show this message and exit."},
     {"--no-color", 0, OPTION_FLAG, NULL, "Do not colorize the (console) log lines"},
     {"--log-to-console", 0, OPTION_FLAG, NULL, "Emit log lines to console as well as log"},
@@ -19,17 +19,22 @@ const struct option_def common_options[] = {
      "Emit extra information generally only helpful for developers"},
     {NULL},
 };
-static const struct option_def help_option = {"--help", 0, OPTION_FLAG, NULL,
-                                              "Show this message and exit."};
+static const struct option_def rest_options[] = {
+    {"--help", 'h', OPTION_FLAG, NULL, "Show this message and exit."}, {NULL}};
+static const struct option_def only_help_options[] = {
+    {"--help", 0, OPTION_FLAG, NULL, "Show this message and exit."}, {NULL}};
+
+const struct option_def *options_of_all(const struct command *c)
+{
+    return c->rest ? rest_options : c->common ? common_options : only_help_options;
+}
 
 static void collect(struct args *a)
 {
     size_t n = 0;
     for (const struct option_def *o = a->command->options; o && o->name; o++)
         a->defs[n++] = o;
-    if (!a->command->common)
-        a->defs[n++] = &help_option;
-    for (const struct option_def *o = common_options; a->command->common && o->name; o++)
+    for (const struct option_def *o = options_of_all(a->command); o->name; o++)
         a->defs[n++] = o;
 }
 
@@ -184,13 +189,33 @@ static int take_letters(struct args *a, char **argv, int argc, int *at)
     return 0;
 }
 
-static int take_operand(struct args *a, char *word, char **argv, int at)
+static int take_operand(struct args *a, char *word)
 {
     if (!a->command->operand || a->operand)
         return DONE(usage(a->command, "Got unexpected extra argument (%s)", word));
     a->operand = word;
-    if (a->command->rest)
-        a->rest = argv + at + 1;
+    return 0;
+}
+
+/* `python-exec MODULE WORDS`: ours is --help only, wherever it stands before "--". */
+static int take_rest(struct args *a, int argc, char **argv)
+{
+    bool ended = false;
+    int n = 0;
+    for (int at = 1; at < argc; at++) {
+        if (!ended && strcmp(argv[at], "--") == 0) {
+            ended = true;
+        } else if (!ended && (strcmp(argv[at], "--help") == 0 || strcmp(argv[at], "-h") == 0)) {
+            help_command(a->command);
+            return DONE(0);
+        } else if (!a->operand) {
+            a->operand = argv[at];
+        } else {
+            argv[n++] = argv[at];
+        }
+    }
+    argv[n] = NULL;
+    a->rest = argv;
     return 0;
 }
 
@@ -212,7 +237,9 @@ int args_parse(struct args *a, const struct command *command, int argc, char **a
     memset(a, 0, sizeof(*a));
     a->command = command;
     collect(a);
-    for (int at = 1; at < argc && !a->rest; at++) {
+    if (command->rest)
+        return take_rest(a, argc, argv);
+    for (int at = 1; at < argc; at++) {
         char *word = argv[at];
         int rc;
         if (!ended && strcmp(word, "--") == 0) {
@@ -224,7 +251,7 @@ int args_parse(struct args *a, const struct command *command, int argc, char **a
         else if (!ended && word[0] == '-' && word[1])
             rc = take_letters(a, argv, argc, &at);
         else
-            rc = take_operand(a, word, argv, at);
+            rc = take_operand(a, word);
         if (rc)
             return rc;
         if (args_has(a, "--help")) {

@@ -6,10 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cli/gce/prompt.h"
 #include "cli/gce/remote.h"
 #include "lib/base/alloc.h"
-
-#define LINE_MAX_BYTES 1024
 
 static bool differs(const struct args *a, const char *name, const char *otherwise)
 {
@@ -23,20 +22,6 @@ bool policy_is_wanted(const struct args *a)
            args_has(a, "--excluded-domains") || args_has(a, "--auth-timeout") ||
            differs(a, "--auth-policy-display-name", POLICY_DISPLAY_NAME) ||
            differs(a, "--auth-policy-description", POLICY_DESCRIPTION);
-}
-
-/* A line of standard input, stripped, in static memory; NULL at its end. */
-static const char *ask(const char *prompt)
-{
-    static char line[LINE_MAX_BYTES];
-    printf("%s", prompt);
-    fflush(stdout);
-    if (!fgets(line, sizeof(line), stdin))
-        return NULL;
-    size_t n = strlen(line);
-    while (n > 0 && isspace((unsigned char)line[n - 1]))
-        line[--n] = '\0';
-    return line + strspn(line, " \t");
 }
 
 /* "a, b" as a list; nothing for an empty text. */
@@ -72,7 +57,7 @@ static int ask_project(struct json_object **body)
     for (;;) {
         struct json_object *project = json_object_new_object();
         for (size_t i = 0; i < sizeof(questions) / sizeof(questions[0]); i++) {
-            const char *text = ask(questions[i].prompt);
+            const char *text = prompt_line(questions[i].prompt);
             if (!text) {
                 json_object_put(project);
                 return -1;
@@ -80,7 +65,7 @@ static int ask_project(struct json_object **body)
             json_add(project, questions[i].key,
                      questions[i].is_list ? split(text) : json_object_new_string(text));
         }
-        const char *answer = ask("Create this auth project? [Y]es, [N]o, [Q]uit: ");
+        const char *answer = prompt_line("Create this auth project? [Y]es, [N]o, [Q]uit: ");
         char c = answer ? (char)tolower((unsigned char)answer[0]) : 'q';
         if (c == 'y') {
             *body = json_object_new_object();
@@ -134,7 +119,7 @@ static int choose_project(char **id)
                json_str_or(p, "display_name", ""));
     }
     while (n > 0 && !*id) {
-        const char *answer = ask("Select a project: ");
+        const char *answer = prompt_line("Select a project: ");
         long k = answer ? strtol(answer, NULL, 10) : 0;
         if (!answer || tolower((unsigned char)*answer) == 'q') {
             printf("Canceled.\n");

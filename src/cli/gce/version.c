@@ -6,7 +6,9 @@
 
 int cmd_version(const struct args *a)
 {
-    (void)a;
-    printf("Globus Compute endpoint version: %s\n", COMPUTE_VERSION);
+    if (args_has(a, "--json"))
+        printf("{\"version\":\"%s\",\"sallyport\":\"%s\"}\n", COMPUTE_VERSION, SALLYPORT_VERSION);
+    else
+        printf("Globus Compute endpoint version: %s\n", COMPUTE_VERSION);
     return 0;
 }
