@@ -446,6 +446,12 @@ struct blocks *blocks_create(struct loop *l, const struct blocks_opts *o, struct
     return b;
 }
 
+void blocks_command(struct blocks *b, const char *command)
+{
+    free(b->command);
+    b->command = xstrdup(command);
+}
+
 void blocks_start(struct blocks *b)
 {
     b->started = true;

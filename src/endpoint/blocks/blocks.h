@@ -52,6 +52,8 @@ int blocks_check(struct json_object *provider, struct err *err);
 int64_t blocks_provider_int(struct json_object *provider, const char *key);
 
 struct blocks *blocks_create(struct loop *l, const struct blocks_opts *opts, struct err *err);
+/* Another command for blocks that are requested from now on (the endpoint's port has changed). */
+void blocks_command(struct blocks *b, const char *command);
 /* First requests; nothing happens before. */
 void blocks_start(struct blocks *b);
 /* Tasks that are not finished; call at every change, it is cheap. */
