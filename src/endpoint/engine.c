@@ -166,7 +166,7 @@ static int read_strategy(struct engine *e, struct err *err)
     else
         rc = err_set(err, "strategy must be simple, htex_auto_scale or none, it is %s",
                      json_kind(o));
-    if (rc == 0)
+    if (rc == 0 && json_at(e->options, "job_status_kwargs") != NULL)
         rc = job_status(e, json_at(e->options, "job_status_kwargs"), err);
     if (e->strategy_period < 0.2)
         e->strategy_period = 0.2;
