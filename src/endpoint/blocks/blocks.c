@@ -4,287 +4,31 @@
  *   SUBMITTING ──id──▶ PENDING ──▶ RUNNING ──▶ COMPLETED, FAILED, ... (final)
  *        └──refused──▶ FAILED                └─cancelled by us──▶ SCALED_IN
  *
- * A final block whose agents never registered is MISSING: its worker_init, Python or network is
- * broken.  Too many of those stop the submissions (judge()). */
-#include "endpoint/blocks/blocks.h"
-
-#include <stdio.h>
+ * A final block whose agents never registered is MISSING.  Too many of those stop the submissions:
+ * breaker.h.  Requests and cancellations are in request.c, states in watch.c. */
 #include <string.h>
-#include <time.h>
 
-#include "endpoint/blocks/strategy.h"
-#include "endpoint/launchers/launcher.h"
-#include "endpoint/providers/provider.h"
+#include "endpoint/blocks/private.h"
 #include "lib/base/alloc.h"
-#include "lib/base/clock.h"
-#include "lib/base/fs.h"
 #include "lib/base/log.h"
 
-#define BLOCKS_KEPT 1000             /* ended ones that are remembered */
-#define FAILURES_IN_A_ROW 5          /* then nothing is tried any more */
 #define PASS_SPACING_US LOOP_MS(200) /* demand may change often */
-#define RETRY_FIRST_US LOOP_S(5)
-#define RETRY_LAST_US LOOP_S(300)
 #define SHUTDOWN_US LOOP_S(20)
-#define TAIL 1024 /* bytes shown of the begin and of the end of an output */
-
-static const char never_came[] =
-    "Job is marked as MISSING since the workers failed to register to the executor. Check the "
-    "stdout/stderr logs in the submit_scripts directory for more debug information";
-
-struct block {
-    struct blocks *owner;
-    char id[12];
-    char *job_id, *job_name, *message;
-    enum job_state state;
-    bool submitting, registered, cancelled, judged;
-    int exit_code;
-    char *out, *err;
-};
-
-struct blocks {
-    struct loop *loop;
-    struct blocks_opts o;
-    struct provider *provider;
-    char *label, *command;
-    struct scaling scaling;
-    struct block **all;
-    size_t count;
-    unsigned next_id;
-    size_t outstanding;
-    uint64_t idle_since_us; /* 0 = there are tasks */
-    uint64_t polled_us;
-    uint64_t passed_us;
-    uint64_t not_before_us; /* back-off after failed submissions */
-    unsigned failures;      /* in a row */
-    bool started, polling, given_up;
-    struct loop_timer *timer, *deadline;
-    loop_f *down;
-    void *down_arg;
-};
-
-static void pass(struct blocks *b);
-
-/* ---- one block ------------------------------------------------------------------------------- */
-
-static bool is_live(const struct block *k)
-{
-    return k->submitting || !job_state_is_final(k->state);
-}
-
-static void block_free(struct block *k)
-{
-    free(k->job_id);
-    free(k->job_name);
-    free(k->message);
-    free(k->out);
-    free(k->err);
-    free(k);
-}
-
-static void finish_shutdown(struct blocks *b)
-{
-    for (size_t i = 0; i < b->count && b->down != NULL; i++)
-        if (is_live(b->all[i]))
-            return;
-    if (b->down == NULL)
-        return;
-    loop_f *down = b->down;
-    b->down = NULL;
-    loop_timer_cancel(b->deadline);
-    loop_defer(b->loop, down, b->down_arg);
-}
-
-/* The only place where a block's state changes. */
-static void block_state(struct block *k, enum job_state state)
-{
-    struct blocks *b = k->owner;
-    if (k->cancelled && job_state_is_final(state))
-        state = JOB_SCALED_IN;
-    if (job_state_is_final(state) && state != JOB_SCALED_IN && !k->registered) {
-        if (state != JOB_FAILED || k->job_id != NULL)
-            state = JOB_MISSING;
-        if (k->message == NULL)
-            k->message = xstrdup(never_came);
-    }
-    if (state == k->state)
-        return;
-    log_info("block=%s job=%s event=%s was=%s", k->id, k->job_id != NULL ? k->job_id : "-",
-             job_state_name(state), job_state_name(k->state));
-    k->state = state;
-    if (!job_state_is_final(state))
-        return;
-    if (state == JOB_MISSING || state == JOB_FAILED)
-        b->failures++;
-    b->o.handlers->ended(b->o.arg, k->id);
-    if (b->down != NULL)
-        finish_shutdown(b);
-}
-
-static void submitted_cb(void *arg, const char *job_id, const char *why)
-{
-    struct block *k = arg;
-    struct blocks *b = k->owner;
-    k->submitting = false;
-    if (job_id == NULL) {
-        uint64_t pause = RETRY_FIRST_US << (b->failures < 6 ? b->failures : 6);
-        k->message = xasprintf("Failed to start block %s: %s", k->id, why);
-        b->not_before_us = loop_now_us(b->loop) + (pause < RETRY_LAST_US ? pause : RETRY_LAST_US);
-        block_state(k, JOB_FAILED);
-    } else {
-        k->job_id = xstrdup(job_id);
-        if (k->cancelled) /* we changed our mind while it was being submitted */
-            b->provider->kind->cancel(b->provider, (const char *const *)&k->job_id, 1);
-        b->polled_us = 0;
-    }
-    loop_timer_set(b->timer, 0, 0);
-}
-
-/* {block_id} in the command. */
-static void node_command(struct buf *out, const char *text, const char *id)
-{
-    const char *at;
-    while ((at = strstr(text, "{block_id}")) != NULL) {
-        buf_add(out, text, (size_t)(at - text));
-        buf_str(out, id);
-        text = at + 10;
-    }
-    buf_str(out, text);
-}
-
-static void forget_oldest(struct blocks *b)
-{
-    for (size_t i = 0; b->count > BLOCKS_KEPT && i < b->count; i++)
-        if (!is_live(b->all[i])) {
-            block_free(b->all[i]);
-            memmove(&b->all[i], &b->all[i + 1], (b->count - i - 1) * sizeof(*b->all));
-            b->count--;
-            return;
-        }
-}
-
-static void block_start(struct blocks *b)
-{
-    struct block *k = xcalloc(1, sizeof(*k));
-    autobuf struct buf command = BUF_INIT, script = BUF_INIT;
-    *k = (struct block){.owner = b, .state = JOB_PENDING, .submitting = true, .exit_code = -1};
-    snprintf(k->id, sizeof(k->id), "%u", b->next_id++);
-    k->job_name = xasprintf("parsl.%s.block-%s.%.6f", b->label, k->id, clock_unix());
-    b->all = xrealloc(b->all, (b->count + 1) * sizeof(*b->all));
-    b->all[b->count++] = k;
-    forget_oldest(b);
-    node_command(&command, b->command, k->id);
-    launcher_write(&script, json_at(b->provider->options, "launcher"), b->provider->kind->launcher,
-                   &(struct launch){.command = command.data,
-                                    .tasks_per_node = 1,
-                                    .nodes = (int)b->scaling.nodes_per_block,
-                                    .script_dir = b->provider->script_dir});
-    log_info("block=%s event=requested job_name=%s", k->id, k->job_name);
-    b->provider->kind->submit(b->provider, k->job_name, script.data, submitted_cb, k);
-}
-
-/* ---- asking ---------------------------------------------------------------------------------- */
-
-static struct block *by_job(struct blocks *b, const char *job_id)
-{
-    for (size_t i = 0; i < b->count; i++)
-        if (b->all[i]->job_id != NULL && strcmp(b->all[i]->job_id, job_id) == 0)
-            return b->all[i];
-    return NULL;
-}
-
-static void polled_cb(void *arg, const struct job *jobs, size_t n)
-{
-    struct blocks *b = arg;
-    b->polling = false;
-    for (size_t i = 0; i < n; i++) {
-        struct block *k = by_job(b, jobs[i].id);
-        if (k == NULL || job_state_is_final(k->state) || jobs[i].state == JOB_UNKNOWN)
-            continue;
-        k->exit_code = jobs[i].exit_code;
-        if (jobs[i].out != NULL && k->out == NULL)
-            k->out = xstrdup(jobs[i].out);
-        if (jobs[i].err != NULL && k->err == NULL)
-            k->err = xstrdup(jobs[i].err);
-        block_state(k, jobs[i].state);
-    }
-    loop_timer_set(b->timer, 0, 0);
-}
-
-static void poll_jobs(struct blocks *b)
-{
-    const char *ids[256];
-    size_t n = 0;
-    uint64_t now = loop_now_us(b->loop);
-    if (b->polling || (b->polled_us != 0 && now - b->polled_us < LOOP_S(b->provider->kind->poll_s)))
-        return;
-    for (size_t i = 0; i < b->count && n < 256; i++)
-        if (is_live(b->all[i]) && b->all[i]->job_id != NULL)
-            ids[n++] = b->all[i]->job_id;
-    if (n == 0)
-        return;
-    b->polled_us = now;
-    b->polling = true;
-    b->provider->kind->poll(b->provider, ids, n, polled_cb, b);
-}
-
-/* Local processes tell by themselves. */
-static void changed_cb(void *arg)
-{
-    struct blocks *b = arg;
-    b->polled_us = 0;
-    poll_jobs(b);
-}
 
 /* ---- judging --------------------------------------------------------------------------------- */
 
-static void add_output(struct buf *out, const char *name, const char *path)
-{
-    autobuf struct buf text = BUF_INIT;
-    if (path == NULL || fs_read(path, 64 << 20, &text, NULL) != 0 || text.len == 0)
-        return;
-    if (text.len <= 2 * TAIL)
-        buf_fmt(out, "\t%s: %s\n", name, text.data);
-    else
-        buf_fmt(out, "\t%s: %.*s\n...\n%s\n", name, TAIL, text.data, text.data + text.len - TAIL);
-}
-
-static char *what_went_wrong(const struct blocks *b)
-{
-    struct buf out = BUF_INIT;
-    unsigned number = 0;
-    buf_fmt(&out, "Executor %s failed due to: ", b->label);
-    for (size_t i = 0; i < b->count && number < 10; i++) {
-        const struct block *k = b->all[i];
-        if (k->state != JOB_FAILED && k->state != JOB_MISSING)
-            continue;
-        buf_fmt(&out, "Error %u:\n", ++number);
-        buf_fmt(&out, "\t%s\n", k->message != NULL ? k->message : never_came);
-        if (k->exit_code >= 0)
-            buf_fmt(&out, "\tEXIT CODE: %d\n", k->exit_code);
-        add_output(&out, "STDOUT", k->out);
-        add_output(&out, "STDERR", k->err);
-    }
-    return buf_take(&out);
-}
-
-/* Nothing but failures so far, or five in a row: waiting longer would help nobody. */
+/* Nothing but failures so far, or too many in a row: waiting longer would help nobody. */
 static bool judge(struct blocks *b)
 {
-    size_t ended = 0, bad = 0;
     int64_t least = provider_int(b->provider, "init_blocks");
-    if (!b->o.error_handler || b->given_up || b->down != NULL)
+    if (!b->o.error_handler || b->given_up)
         return b->given_up;
-    for (size_t i = 0; i < b->count; i++) {
-        ended++;
-        bad += b->all[i]->state == JOB_FAILED || b->all[i]->state == JOB_MISSING;
-    }
-    bool none_worked = ended >= (size_t)(least > 1 ? least : 1) && bad == ended;
-    if (!none_worked && b->failures < FAILURES_IN_A_ROW)
+    bool none_worked = b->requested >= (size_t)(least > 1 ? least : 1) && b->bad == b->requested;
+    if (!none_worked && !breaker_is_open(&b->breaker))
         return false;
     b->given_up = true;
-    autofree char *text = what_went_wrong(b);
-    log_error("no block can be started, giving up: %s", text);
+    autofree char *text = blocks_what_went_wrong(b);
+    log_error("no block can be started, nothing more is submitted: %s", text);
     b->o.handlers->bad_state(b->o.arg, text);
     return true;
 }
@@ -303,37 +47,39 @@ static uint64_t idle_time(const struct blocks *b, const struct candidate *c)
     return c->load.idle_since_us == 0 ? 0 : loop_now_us(b->loop) - c->load.idle_since_us;
 }
 
-static void cancel(struct blocks *b, struct block *k)
+static bool is_better(const struct blocks *b, const struct candidate *c,
+                      const struct candidate *than)
 {
-    k->cancelled = true;
-    b->o.handlers->hold(b->o.arg, k->id);
-    if (k->submitting)
-        return; /* submitted_cb() does the rest */
-    b->provider->kind->cancel(b->provider, (const char *const *)&k->job_id, 1);
-    block_state(k, JOB_SCALED_IN);
+    uint64_t mine = idle_time(b, c), theirs = idle_time(b, than);
+    return mine != theirs ? mine > theirs : c->load.tasks < than->load.tasks;
 }
 
 /* The longest idle first, then the one with fewest tasks. */
 static void scale_in(struct blocks *b, int64_t n, bool idle_only)
 {
     uint64_t patience = (uint64_t)(b->o.max_idletime_s * 1e6);
+    struct block **chosen = xcalloc((size_t)n + 1, sizeof(struct block *));
+    size_t count = 0;
     for (; n > 0; n--) {
         struct candidate best = {.block = NULL};
         for (size_t i = 0; i < b->count; i++) {
             struct candidate c = {.block = b->all[i]};
-            if (!is_live(c.block) || c.block->cancelled)
+            if (!block_is_live(c.block) || c.block->cancelled)
                 continue;
             b->o.handlers->load(b->o.arg, c.block->id, &c.load);
             if (idle_only && (c.load.tasks > 0 || idle_time(b, &c) <= patience))
                 continue;
-            if (best.block == NULL || idle_time(b, &c) > idle_time(b, &best) ||
-                (idle_time(b, &c) == idle_time(b, &best) && c.load.tasks < best.load.tasks))
+            if (best.block == NULL || is_better(b, &c, &best))
                 best = c;
         }
         if (best.block == NULL)
-            return;
-        cancel(b, best.block);
+            break;
+        best.block->cancelled = true; /* not chosen twice */
+        chosen[count++] = best.block;
     }
+    if (count > 0)
+        blocks_cancel(b, chosen, count);
+    free(chosen);
 }
 
 void blocks_count(const struct blocks *b, size_t *pending, size_t *running)
@@ -341,13 +87,26 @@ void blocks_count(const struct blocks *b, size_t *pending, size_t *running)
     *pending = *running = 0;
     for (size_t i = 0; i < b->count; i++) {
         const struct block *k = b->all[i];
-        if (!is_live(k) || k->cancelled)
+        if (!block_is_live(k) || k->cancelled)
             continue;
         if (k->state == JOB_RUNNING)
             (*running)++;
         else
             (*pending)++;
     }
+}
+
+static void scale_out(struct blocks *b, int64_t n)
+{
+    static struct log_rate rate = LOG_RATE(1, 600);
+    uint64_t now = loop_now_us(b->loop);
+    for (; n > 0 && breaker_wait_us(&b->breaker, now) == 0; n--)
+        block_request(b);
+    if (n > 0 && breaker_is_capped(&b->breaker, now) && log_rate_ok(&rate))
+        log_warning("%u jobs were requested within an hour, which is the limit "
+                    "(max_jobs_per_hour): the next one waits %llu s",
+                    b->breaker.per_hour,
+                    (unsigned long long)(breaker_wait_us(&b->breaker, now) / 1000000));
 }
 
 static void scale(struct blocks *b)
@@ -361,40 +120,60 @@ static void scale(struct blocks *b)
     s.idle_long =
         b->idle_since_us != 0 && now - b->idle_since_us >= (uint64_t)(b->o.max_idletime_s * 1e6);
     struct scaling_step step = strategy_step(&s);
-    if (step.act == SCALE_OUT && now >= b->not_before_us)
-        for (int64_t i = 0; i < step.blocks; i++)
-            block_start(b);
+    if (step.act == SCALE_OUT)
+        scale_out(b, step.blocks);
     else if (step.act == SCALE_IN || step.act == SCALE_IN_IDLE_ONLY)
         scale_in(b, step.blocks, step.act == SCALE_IN_IDLE_ONLY);
 }
 
-/* When there is something to do again; nothing when there are neither tasks nor blocks. */
+/* ---- passes ---------------------------------------------------------------------------------- */
+
+static uint64_t until(uint64_t now, uint64_t then)
+{
+    return then > now ? then - now : 0;
+}
+
+/* When there is something to do again; nothing when there are neither tasks nor blocks.  Without
+ * tasks only the next question and the end of the idle time are worth waking up for. */
 static void plan_next(struct blocks *b)
 {
     size_t pending, running;
     blocks_count(b, &pending, &running);
     if (loop_timer_is_set(b->timer) || (pending + running == 0 && b->outstanding == 0))
         return;
-    uint64_t delay = (uint64_t)(b->o.strategy_period_s * 1e6), now = loop_now_us(b->loop);
-    uint64_t idle_end = b->idle_since_us + (uint64_t)(b->o.max_idletime_s * 1e6);
-    if (b->outstanding == 0 && b->idle_since_us != 0 && idle_end > now && idle_end - now < delay)
-        delay = idle_end - now;
-    loop_timer_set(b->timer, delay, LOOP_MS(20));
+    uint64_t now = loop_now_us(b->loop), delay = (uint64_t)(b->o.strategy_period_s * 1e6);
+    if (b->outstanding == 0 && b->idle_since_us != 0) {
+        uint64_t end = until(now, b->idle_since_us + (uint64_t)(b->o.max_idletime_s * 1e6));
+        uint64_t ask =
+            b->polling ? b->provider->poll_us : until(now, b->polled_us + b->provider->poll_us);
+        bool shrinks = b->scaling.scales && (int64_t)(pending + running) > b->scaling.min_blocks;
+        if (!shrinks || end == 0) /* it has passed: the pass in the usual time */
+            end = end == 0 && shrinks ? delay : ask;
+        delay = ask < end ? ask : end;
+    } else if (pending + running == 0) { /* tasks wait for a request that has to wait */
+        uint64_t wait = breaker_wait_us(&b->breaker, now);
+        delay = wait > 0 && wait < delay ? wait : delay;
+    }
+    loop_timer_set(b->timer, delay > LOOP_MS(20) ? delay : LOOP_MS(20), LOOP_MS(20));
 }
 
-static void pass(struct blocks *b)
+static void pass_cb(void *arg)
 {
+    struct blocks *b = arg;
     b->passed_us = loop_now_us(b->loop);
-    poll_jobs(b);
-    if (b->down != NULL || !b->started || judge(b))
+    if (b->down != NULL)
+        return;
+    blocks_poll(b);
+    if (!b->started || judge(b) || b->down != NULL)
         return;
     scale(b);
     plan_next(b);
 }
 
-static void timer_cb(void *arg)
+void blocks_pass_soon(struct blocks *b)
 {
-    pass(arg);
+    if (b->down == NULL)
+        loop_timer_set(b->timer, 0, 0);
 }
 
 /* ---- from outside ---------------------------------------------------------------------------- */
@@ -420,6 +199,22 @@ static char *safe_label(const char *label)
     return out;
 }
 
+static unsigned limit(unsigned given, const struct provider *p, const char *key)
+{
+    return given > 0 ? given : (unsigned)provider_int(p, key);
+}
+
+/* A site that allows many blocks may need as many jobs. */
+static unsigned per_hour(const struct blocks_opts *o, const struct provider *p)
+{
+    unsigned n = limit(o->jobs_per_hour, p, "max_jobs_per_hour");
+    int64_t most = provider_int(p, "max_blocks"), first = provider_int(p, "init_blocks");
+    if (n > 0)
+        return n;
+    int64_t many = 4 * (most > first ? most : first);
+    return many > BREAKER_PER_HOUR ? (unsigned)many : BREAKER_PER_HOUR;
+}
+
 struct blocks *blocks_create(struct loop *l, const struct blocks_opts *o, struct err *err)
 {
     struct provider *provider = provider_create(l, o->provider, o->dir, err);
@@ -429,8 +224,10 @@ struct blocks *blocks_create(struct loop *l, const struct blocks_opts *o, struct
     *b = (struct blocks){.loop = l,
                          .o = *o,
                          .provider = provider,
+                         .file = jobs_file_open(o->dir, o->provider, provider->kind->far),
                          .label = safe_label(o->label),
                          .command = xstrdup(o->command)};
+    b->o.dir = xstrdup(o->dir);
     b->scaling = (struct scaling){
         .scales = strcmp(o->strategy, "none") != 0,
         .gives_early = strcmp(o->strategy, "htex_auto_scale") == 0,
@@ -440,9 +237,13 @@ struct blocks *blocks_create(struct loop *l, const struct blocks_opts *o, struct
         .slots_per_node = o->slots_per_node > 0 ? o->slots_per_node : 1,
         .parallelism = provider_number(provider, "parallelism"),
     };
-    provider->changed = changed_cb;
+    breaker_init(&b->breaker, limit(o->failures_max, provider, "max_failed_blocks"),
+                 per_hour(o, provider));
+    if (o->poll_s > 0)
+        provider->poll_us = (uint64_t)(o->poll_s * 1e6);
+    provider->changed = blocks_changed_cb;
     provider->changed_arg = b;
-    b->timer = loop_timer_create(l, timer_cb, b);
+    b->timer = loop_timer_create(l, pass_cb, b);
     return b;
 }
 
@@ -455,10 +256,12 @@ void blocks_command(struct blocks *b, const char *command)
 void blocks_start(struct blocks *b)
 {
     b->started = true;
-    b->idle_since_us = loop_now_us(b->loop);
+    if (b->outstanding == 0)
+        b->idle_since_us = loop_now_us(b->loop);
+    blocks_end_old_jobs(b);
     for (int64_t i = 0; i < provider_int(b->provider, "init_blocks"); i++)
-        block_start(b);
-    loop_timer_set(b->timer, 0, 0);
+        block_request(b);
+    blocks_pass_soon(b);
 }
 
 void blocks_demand(struct blocks *b, size_t outstanding)
@@ -487,7 +290,7 @@ void blocks_agent_registered(struct blocks *b, const char *block_id)
         if (strcmp(k->id, block_id) != 0)
             continue;
         k->registered = true;
-        b->failures = 0;
+        breaker_worked(&b->breaker);
         if (k->state == JOB_PENDING && !k->submitting)
             block_state(k, JOB_RUNNING); /* sooner than the scheduler says so */
     }
@@ -498,12 +301,18 @@ struct json_object *blocks_describe(const struct blocks *b)
     struct json_object *list = json_object_new_array();
     for (size_t i = 0; i < b->count; i++) {
         const struct block *k = b->all[i];
+        const struct provider *p = b->provider;
         struct json_object *o = json_object_new_object();
+        autofree char *script = xasprintf("%s/%s%s", p->script_dir, k->job_name, p->kind->script);
         json_add_str(o, "id", k->id);
         json_add_str(o, "job_id", k->job_id);
         json_add_str(o, "state", k->submitting ? "SUBMITTING" : job_state_name(k->state));
         json_add_bool(o, "registered", k->registered);
+        json_add_str(o, "job_name", k->job_name);
         json_add_str(o, "message", k->message);
+        json_add_str(o, "note", k->note);
+        json_add_str(o, "script", script);
+        json_add_double(o, "since", k->since);
         json_object_array_add(list, o);
     }
     return list;
@@ -514,21 +323,45 @@ static void deadline_cb(void *arg)
     struct blocks *b = arg;
     loop_f *down = b->down;
     b->down = NULL;
-    log_warning("some batch jobs did not end in time; their agents leave by themselves");
+    if (down == NULL)
+        return;
+    log_warning("some batch jobs did not end in time; their agents leave by themselves, and the "
+                "next start of this endpoint cancels them");
     down(b->down_arg);
+}
+
+/* Done when nothing is being submitted and every cancellation was accepted. */
+void blocks_finish_shutdown(struct blocks *b)
+{
+    if (b->down == NULL || b->leaves != NULL)
+        return;
+    for (size_t i = 0; i < b->count; i++)
+        if (block_is_live(b->all[i]))
+            return;
+    loop_f *down = b->down;
+    b->down = NULL;
+    loop_timer_cancel(b->deadline);
+    loop_defer(b->loop, down, b->down_arg);
 }
 
 void blocks_shutdown(struct blocks *b, loop_f *done, void *arg)
 {
-    b->down = done;
-    b->down_arg = arg;
+    struct block **live = xcalloc(b->count + 1, sizeof(struct block *));
+    size_t n = 0;
     loop_timer_cancel(b->timer);
-    b->deadline = loop_timer_create(b->loop, deadline_cb, b);
+    if (b->deadline == NULL)
+        b->deadline = loop_timer_create(b->loop, deadline_cb, b);
     loop_timer_set(b->deadline, SHUTDOWN_US, 0);
     for (size_t i = 0; i < b->count; i++)
-        if (is_live(b->all[i]) && !b->all[i]->cancelled)
-            cancel(b, b->all[i]);
-    finish_shutdown(b);
+        if (block_is_live(b->all[i]) && !b->all[i]->cancelled)
+            live[n++] = b->all[i];
+    if (n > 0)
+        blocks_cancel(b, live, n);
+    free(live);
+    b->given_up = true; /* nothing is requested any more */
+    b->down = done;
+    b->down_arg = arg;
+    blocks_finish_shutdown(b);
 }
 
 void blocks_destroy(struct blocks *b)
@@ -538,9 +371,14 @@ void blocks_destroy(struct blocks *b)
     loop_timer_destroy(b->timer);
     loop_timer_destroy(b->deadline);
     provider_destroy(b->provider);
+    provider_destroy(b->old_provider);
+    blocks_forget_leaves(b);
+    jobs_file_close(b->file);
+    breaker_free(&b->breaker);
     for (size_t i = 0; i < b->count; i++)
         block_free(b->all[i]);
     free(b->all);
+    free((char *)b->o.dir);
     free(b->label);
     free(b->command);
     free(b);

@@ -44,6 +44,9 @@ struct blocks_opts {
     const char *command;
     const struct blocks_handlers *handlers;
     void *arg;
+    /* 0 = the provider's option max_failed_blocks or max_jobs_per_hour, else breaker.h's. */
+    unsigned failures_max, jobs_per_hour;
+    double poll_s; /* interval of status queries; 0 = the provider's */
 };
 
 /* Checks the provider's and launcher's keys: -1 with a sentence that names the key. */
@@ -61,9 +64,11 @@ void blocks_demand(struct blocks *b, size_t outstanding);
 void blocks_agent_registered(struct blocks *b, const char *block_id);
 /* Live blocks: pending, running. */
 void blocks_count(const struct blocks *b, size_t *pending, size_t *running);
-/* For status reports and `list`: list of {id, job_id, state, message}. */
+/* For status reports and `list`: list of {id, job_id, job_name, state, registered, message, note,
+ * script, since}; note: what the scheduler says of it; since: Unix time of the state. */
 struct json_object *blocks_describe(const struct blocks *b);
-/* Cancels every block; done once none is left or the deadline (20 s) has passed. */
+/* Cancels every block; done once the scheduler has accepted that or the deadline (20 s) has passed;
+ * what is left then is in the endpoint directory's batch_jobs.json for the next process. */
 void blocks_shutdown(struct blocks *b, loop_f *done, void *arg);
 void blocks_destroy(struct blocks *b);
 

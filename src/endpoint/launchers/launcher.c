@@ -8,13 +8,14 @@ typedef void write_f(struct buf *out, struct json_object *options, const struct 
 
 static const char *text_option(struct json_object *o, const char *key, const char *otherwise)
 {
-    return json_str_or(o, key, otherwise);
+    struct json_object *v = json_object_object_get(o, key);
+    return v != NULL ? json_object_get_string(v) : otherwise;
 }
 
 /* Lines for the job's log, as `debug` (default true) has them. */
 static bool is_chatty(struct json_object *o)
 {
-    struct json_object *v = json_at(o, "debug");
+    struct json_object *v = json_object_object_get(o, "debug");
     return v == NULL || json_object_get_boolean(v);
 }
 
@@ -53,13 +54,22 @@ static void command_file(struct buf *out, const struct launch *l, const char *jo
             l->script_dir, job, l->command);
 }
 
-/* Host file from PBS, each node once; next to the scripts, not in the user's home. */
+/* Host file: each node once, next to the scripts and not in the user's home.  Within a Slurm job
+ * mpiexec accepts the names of the allocation only, never "localhost". */
 static void host_file(struct buf *out)
 {
-    buf_str(out, "HOSTFILE=\"${SCRIPT_DIR:+$SCRIPT_DIR/}$JOBNAME.nodes\"\n"
-                 "trap 'rm -f \"$HOSTFILE\"' EXIT\n"
-                 "if [ -z \"$PBS_NODEFILE\" ]; then\n    echo \"localhost\" > \"$HOSTFILE\"\n"
-                 "else\n    sort -u \"$PBS_NODEFILE\" > \"$HOSTFILE\"\nfi\n");
+    buf_str(out,
+            "HOSTFILE=\"${SCRIPT_DIR:+$SCRIPT_DIR/}$JOBNAME.nodes\"\n"
+            "if [ -n \"$PBS_NODEFILE\" ]; then\n    sort -u \"$PBS_NODEFILE\" > \"$HOSTFILE\"\n"
+            "elif [ -n \"$SLURM_JOB_NODELIST\" ]; then\n"
+            "    scontrol show hostnames \"$SLURM_JOB_NODELIST\" > \"$HOSTFILE\"\n"
+            "else\n    echo \"localhost\" > \"$HOSTFILE\"\nfi\n");
+}
+
+/* The last command's status decides, and the host file goes. */
+static void end_with_host_file(struct buf *out)
+{
+    buf_str(out, "rm -f \"$HOSTFILE\"\n[ $STATUS -eq 0 ] || exit $STATUS\n");
 }
 
 static void begin(struct buf *out, const struct launch *l)
@@ -79,7 +89,7 @@ static void write_wrapped(struct buf *out, struct json_object *o, const struct l
 
 static void write_single_node(struct buf *out, struct json_object *o, const struct launch *l)
 {
-    bool fail_on_any = json_object_get_boolean(json_at(o, "fail_on_any"));
+    bool fail_on_any = json_object_get_boolean(json_object_object_get(o, "fail_on_any"));
     begin(out, l);
     local_cores(out, o);
     buf_fmt(out,
@@ -143,10 +153,11 @@ static void write_mpiexec(struct buf *out, struct json_object *o, const struct l
     local_cores(out, o);
     command_file(out, l, "JOBNAME");
     host_file(out);
-    buf_fmt(
-        out,
-        "mpiexec %s none %s -n $WORKERCOUNT --hostfile \"$HOSTFILE\" /usr/bin/sh \"$CMD_FILE\"\n",
-        text_option(o, "bind_cmd", "--bind-to"), text_option(o, "overrides", ""));
+    buf_fmt(out,
+            "STATUS=0\nmpiexec %s none %s -n $WORKERCOUNT --hostfile \"$HOSTFILE\" /usr/bin/sh "
+            "\"$CMD_FILE\" || STATUS=$?\n",
+            text_option(o, "bind_cmd", "--bind-to"), text_option(o, "overrides", ""));
+    end_with_host_file(out);
     say(out, o, "All workers done");
 }
 
@@ -170,9 +181,11 @@ static void write_parallel(struct buf *out, struct json_object *o, const struct 
         out,
         "PFILE=\"$CMD_FILE.parallel\"\n: > \"$PFILE\"\n"
         "for COUNT in $(seq 1 1 $WORKERCOUNT); do\n    echo \"sh $CMD_FILE\" >> \"$PFILE\"\ndone\n"
-        "parallel --env _ --joblog \"${SCRIPT_DIR:+$SCRIPT_DIR/}$JOBNAME.sh.parallel.log\" "
-        "--sshloginfile \"$HOSTFILE\" --jobs %d < \"$PFILE\"\n",
+        "STATUS=0\nparallel --env _ --joblog "
+        "\"${SCRIPT_DIR:+$SCRIPT_DIR/}$JOBNAME.sh.parallel.log\" "
+        "--sshloginfile \"$HOSTFILE\" --jobs %d < \"$PFILE\" || STATUS=$?\n",
         l->tasks_per_node);
+    end_with_host_file(out);
     say(out, o, "All workers done");
 }
 
@@ -217,10 +230,15 @@ static int check_options(const struct kind *k, struct json_object *launcher, str
             return err_set(err, "launcher %s does not know the option %s; it knows: %s", k->type,
                            key, k->options);
         bool wants_bool = strcmp(key, "debug") == 0 || strcmp(key, "fail_on_any") == 0;
-        if (wants_bool != json_object_is_type(value, json_type_boolean))
+        enum json_type t = json_object_get_type(value);
+        if (t == json_type_array || t == json_type_object || (wants_bool && t == json_type_string))
             return err_set(err, "launcher option %s must be %s, it is %s", key,
                            wants_bool ? "true or false" : "text", json_kind(value));
     }
+    if (strstr(k->options, "prepend ") != NULL &&
+        json_object_object_get(launcher, "prepend") == NULL)
+        return err_set(
+            err, "launcher %s needs the option prepend: what to write before the command", k->type);
     return 0;
 }
 

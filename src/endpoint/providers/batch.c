@@ -1,15 +1,22 @@
+/* Submitting and cancelling; asking is in poll.c. */
 #include "endpoint/providers/batch.h"
 
 #include <ctype.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "lib/base/alloc.h"
+#include "lib/base/clock.h"
 #include "lib/base/fs.h"
 #include "lib/base/log.h"
-#include "lib/base/spawn.h"
 
-/* ---- words of scripts and commands ----------------------------------------------------------- */
+#define ID_MAX 200
+#define CANCEL_TRIES 8
+#define CANCEL_FIRST_US LOOP_S(5)
+#define CANCEL_LAST_US LOOP_S(300)
+
+/* ---- pieces of scripts ----------------------------------------------------------------------- */
 
 void batch_line(struct buf *out, const char *text)
 {
@@ -21,13 +28,32 @@ void batch_line(struct buf *out, const char *text)
         buf_char(out, '\n');
 }
 
-void batch_ids(struct buf *out, const char *const *ids, size_t n, const char *between)
+void batch_tail(struct buf *out, struct provider *p, const struct batch_job *j, const char *exports)
 {
-    for (size_t i = 0; i < n; i++)
-        buf_fmt(out, "%s%s", i > 0 ? between : "", ids[i]);
+    buf_char(out, '\n');
+    batch_line(out, provider_text(p, "worker_init"));
+    buf_str(out, exports);
+    buf_fmt(out, "\nexport JOBNAME=\"%s\"\n\n", j->name);
+    batch_line(out, j->script);
 }
 
-bool batch_first_line(const char *answer, struct buf *out, bool last)
+void batch_directive(struct buf *out, const struct provider *p, const char *directive,
+                     const char *key)
+{
+    if (*provider_text(p, key) != '\0')
+        buf_fmt(out, "%s%s\n", directive, provider_text(p, key));
+}
+
+void batch_number(struct buf *out, struct json_object *value, int factor)
+{
+    double v = json_object_get_double(value) * factor;
+    if (json_object_is_type(value, json_type_int))
+        buf_fmt(out, "%.0f", v);
+    else
+        buf_fmt(out, v == floor(v) && fabs(v) < 1e15 ? "%.1f" : "%.12g", v);
+}
+
+bool batch_some_line(const char *answer, struct buf *out, bool last)
 {
     bool found = false;
     while (*answer != '\0') {
@@ -46,193 +72,224 @@ bool batch_first_line(const char *answer, struct buf *out, bool last)
     return found;
 }
 
-static struct spawn *run(struct provider *p, const char *command, spawn_f *cb, void *arg,
-                         struct err *err)
-{
-    const char *argv[] = {"/bin/sh", "-c", command, NULL};
-    log_debug("running: %s", command);
-    return spawn_start(
-        p->loop,
-        &(struct spawn_opts){.argv = argv,
-                             .output_max = 8 << 20,
-                             .timeout_us = LOOP_S((uint64_t)provider_int(p, "cmd_timeout"))},
-        cb, arg, err);
-}
-
 /* ---- submitting ------------------------------------------------------------------------------ */
 
 struct submission {
     struct provider *p;
-    const struct batch_kind *k;
-    char *job_name, *command;
+    char *job_name, *path, *command;
     submitted_f *cb;
     void *arg;
 };
 
-static void submission_end(struct submission *s, const char *id, const char *why)
+static void submission_free(struct submission *s)
 {
-    if (id == NULL)
-        log_error("%s", why);
-    s->cb(s->arg, id, why);
     free(s->job_name);
+    free(s->path);
     free(s->command);
     free(s);
 }
 
-static void submitted_cb(void *arg, const struct spawn_result *r)
+static void submission_end(struct submission *s, const struct submitted *result)
+{
+    if (result->job_id != NULL)
+        log_info("job=%s id=%s event=submitted", s->job_name, result->job_id);
+    else
+        log_error("%s", result->why);
+    s->cb(s->arg, result);
+    submission_free(s);
+}
+
+/* Ids go into later commands and into file names of people's minds: short and plain. */
+static bool is_plain_id(const struct buf *id)
+{
+    if (id->len == 0 || id->len > ID_MAX || *id->data == '-')
+        return false;
+    for (size_t i = 0; i < id->len; i++)
+        if (!isalnum((unsigned char)id->data[i]) && strchr("._-[]@:+", id->data[i]) == NULL)
+            return false;
+    return true;
+}
+
+static void no_id(struct buf *out, const struct submission *s, const struct answer *a)
+{
+    buf_fmt(out,
+            "Attempt to provision nodes did not return a job ID; Submit command '%s' ended with "
+            "%d, stdout=%.2000s, stderr=%.2000s",
+            s->command, a->exit_code, a->out, a->err);
+}
+
+static void submitted_cb(void *arg, const struct answer *a)
 {
     struct submission *s = arg;
-    autobuf struct buf id = BUF_INIT;
-    if (r->exit_code == 0 && s->k->read_id(s->p, r->out, &id) && id.len > 0 && id.len < 200 &&
-        strpbrk(id.data, " \t'\"`$;|&<>(){}\\") == NULL) {
-        log_info("job=%s id=%s event=submitted", s->job_name, id.data);
-        submission_end(s, id.data, NULL);
+    autobuf struct buf id = BUF_INIT, why = BUF_INIT;
+    if (a == NULL) {
+        submission_free(s);
         return;
     }
-    autofree char *why =
-        r->timed_out
-            ? xasprintf("Cannot launch job %s: Submit command '%s' gave no answer within %lld s",
-                        s->job_name, s->command, (long long)provider_int(s->p, "cmd_timeout"))
-            : xasprintf(
-                  "Cannot launch job %s: Submit command '%s' failed; recode=%d, stdout=%.2000s, "
-                  "stderr=%.2000s",
-                  s->job_name, s->command, r->exit_code, r->out, r->errout);
-    submission_end(s, NULL, why);
+    const struct batch_kind *k = s->p->kind->batch;
+    if (a->exit_code == 0 && k->read_id(s->p, a->out, &id) && is_plain_id(&id)) {
+        batch_note_submitted(s->p, id.data, s->job_name);
+        submission_end(s, &(struct submitted){.job_id = id.data});
+        return;
+    }
+    struct batch_job j = {.name = s->job_name, .path = s->path};
+    if (a->timed_out)
+        buf_fmt(&why, "Cannot launch job %s: Submit command '%s' gave no answer within %lld s",
+                s->job_name, s->command, (long long)provider_int(s->p, "cmd_timeout"));
+    else if (k->refusal != NULL)
+        k->refusal(&why, s->p, &j, s->command, a);
+    else
+        no_id(&why, s, a);
+    submission_end(
+        s, &(struct submitted){.why = why.data, .maybe = a->timed_out || a->exit_code <= 0});
 }
 
-static int write_script(struct provider *p, const struct batch_kind *k, const char *job_name,
-                        const char *path, const char *script, struct err *err)
+static int write_files(struct provider *p, const struct batch_job *j, struct err *err)
 {
-    autobuf struct buf text = BUF_INIT;
-    buf_str(&text, "#!/bin/bash\n\n");
-    k->directives(&text, p, job_name, path);
-    buf_char(&text, '\n');
-    batch_line(&text, provider_text(p, "worker_init"));
-    if (k->exports != NULL)
-        k->exports(&text, p);
-    buf_fmt(&text, "\nexport JOBNAME=\"%s\"\n\n%s", job_name, script);
-    return fs_write(path, text.data, text.len, 0700, false, err);
+    const struct batch_kind *k = p->kind->batch;
+    autobuf struct buf text = BUF_INIT, more = BUF_INIT;
+    if (k->second != NULL) {
+        autofree char *path = xasprintf("%s/%s%s", p->script_dir, j->name, k->second_suffix);
+        k->second(&more, p, j);
+        if (fs_write(path, more.data, more.len, 0700, false, err) != 0)
+            return -1;
+    }
+    k->script(&text, p, j);
+    return fs_write(j->path, text.data, text.len, 0700, false, err);
 }
 
-void batch_submit(struct provider *p, const struct batch_kind *k, const char *job_name,
-                  const char *script, submitted_f *cb, void *arg)
+void batch_submit(struct provider *p, const char *job_name, const char *script, submitted_f *cb,
+                  void *arg)
 {
     struct err err = ERR_INIT;
-    autofree char *path = xasprintf("%s/%s%s", p->script_dir, job_name, k->suffix);
-    autobuf struct buf command = BUF_INIT;
+    const struct batch_kind *k = p->kind->batch;
+    autobuf struct buf command = BUF_INIT, input = BUF_INIT;
     struct submission *s = xcalloc(1, sizeof(*s));
-    k->submit_command(&command, p, path);
     *s = (struct submission){.p = p,
-                             .k = k,
                              .job_name = xstrdup(job_name),
-                             .command = buf_take(&command),
+                             .path = xasprintf("%s/%s%s", p->script_dir, job_name, p->kind->script),
                              .cb = cb,
                              .arg = arg};
-    if (write_script(p, k, job_name, path, script, &err) != 0 ||
-        run(p, s->command, submitted_cb, s, &err) == NULL)
-        submission_end(s, NULL, err.text);
+    struct batch_job j = {.name = job_name, .path = s->path, .script = script};
+    if (write_files(p, &j, &err) != 0) {
+        submission_end(s, &(struct submitted){.why = err.text});
+        return;
+    }
+    k->submit_command(&command, p, &j);
+    if (k->submit_input != NULL)
+        k->submit_input(&input, p, &j);
+    s->command = buf_take(&command);
+    command_run(p, s->command, input.data, submitted_cb, s);
 }
 
-/* ---- asking ---------------------------------------------------------------------------------- */
+/* ---- cancelling: again and again, with pauses, until the scheduler obeys --------------------- */
 
-struct batch_query {
+struct cancellation {
+    struct cancellation *next; /* of the same provider */
     struct provider *p;
-    const struct batch_kind *k;
-    char **ids;
-    struct job *jobs; /* one for each id; id NULL until something was said of it */
-    size_t n;
-    polled_f *cb;
+    char *command;
+    unsigned tries;
+    struct loop_timer *timer;
+    cancelled_f *cb;
     void *arg;
 };
 
-static bool same_job(const char *asked, const char *told, size_t n)
+static void cancellation_free(struct cancellation *c)
 {
-    size_t len = strlen(asked);
-    if (n == 0)
-        return false;
-    if (len <= n)
-        return strncmp(asked, told, len) == 0 && (len == n || told[len] == '.');
-    /* Shortened: "1234.pbs" for "1234.pbs-server.example.org". */
-    return strncmp(asked, told, n) == 0 && memchr(told, '.', n) != NULL;
-}
-
-void batch_found(struct batch_query *q, const char *id, size_t id_len, enum job_state state)
-{
-    for (size_t i = 0; i < q->n; i++)
-        if (same_job(q->ids[i], id, id_len)) {
-            q->jobs[i] = (struct job){.id = q->ids[i], .state = state, .exit_code = -1};
-            return;
+    for (struct cancellation **at = &batch_of(c->p)->cancelling; *at != NULL; at = &(*at)->next)
+        if (*at == c) {
+            *at = c->next;
+            break;
         }
+    loop_timer_destroy(c->timer);
+    free(c->command);
+    free(c);
 }
 
-static void query_end(struct batch_query *q, bool answered)
+/* Complaints about jobs that have ended in the meantime are as good as obedience. */
+static bool only_says_gone(const char *text)
 {
-    size_t said = 0;
-    for (size_t i = 0; i < q->n && answered; i++) {
-        if (q->jobs[i].id == NULL && q->k->absent_is_over)
-            q->jobs[i] = (struct job){.id = q->ids[i], .state = JOB_COMPLETED, .exit_code = -1};
-        if (q->jobs[i].id != NULL)
-            q->jobs[said++] = q->jobs[i];
+    static const char *const words[] = {"Unknown Job",      "unknown job",    "has finished",
+                                        "already finished", "Invalid job id", "does not exist",
+                                        "not found",        "NotFound",       "find/remove"};
+    bool any = false;
+    while (*text != '\0') {
+        autobuf struct buf line = BUF_INIT;
+        size_t n = strcspn(text, "\n");
+        bool known = false;
+        buf_add(&line, text, n);
+        text += n + (text[n] == '\n');
+        if (line.len == 0 || strspn(line.data, " \t\r") == line.len)
+            continue;
+        for (size_t i = 0; i < sizeof(words) / sizeof(words[0]) && !known; i++)
+            known = strstr(line.data, words[i]) != NULL;
+        if (!known)
+            return false;
+        any = true;
     }
-    q->cb(q->arg, said > 0 ? q->jobs : NULL, said);
-    for (size_t i = 0; i < q->n; i++)
-        free(q->ids[i]);
-    free(q->ids);
-    free(q->jobs);
-    free(q);
+    return any;
 }
 
-static void polled_cb(void *arg, const struct spawn_result *r)
+static void cancelled_cb(void *arg, const struct answer *a)
 {
-    static struct log_rate rate = LOG_RATE(3, 300);
-    struct batch_query *q = arg;
-    bool good =
-        r->exit_code == 0 || (q->k->also_answers != 0 && r->exit_code == q->k->also_answers);
-    bool answered = good && q->k->read_status(q->p, r->out, q);
-    if (!answered && log_rate_ok(&rate))
-        log_warning("the scheduler's status command gave no usable answer (%s, exit %d): %.300s",
-                    r->timed_out ? "too slow" : "ended", r->exit_code, r->errout);
-    query_end(q, answered);
-}
-
-void batch_poll(struct provider *p, const struct batch_kind *k, const char *const *ids, size_t n,
-                polled_f *cb, void *arg)
-{
-    struct err err = ERR_INIT;
-    autobuf struct buf command = BUF_INIT;
-    struct batch_query *q = xcalloc(1, sizeof(*q));
-    *q = (struct batch_query){.p = p,
-                              .k = k,
-                              .ids = xcalloc(n + 1, sizeof(*q->ids)),
-                              .jobs = xcalloc(n + 1, sizeof(*q->jobs)),
-                              .n = n,
-                              .cb = cb,
-                              .arg = arg};
-    for (size_t i = 0; i < n; i++)
-        q->ids[i] = xstrdup(ids[i]);
-    k->status_command(&command, p, ids, n);
-    if (run(p, command.data, polled_cb, q, &err) == NULL) {
-        log_warning("cannot ask the scheduler: %s", err.text);
-        query_end(q, false);
-    }
-}
-
-/* ---- cancelling ------------------------------------------------------------------------------ */
-
-static void cancelled_cb(void *arg, const struct spawn_result *r)
-{
-    if (r->exit_code != 0)
-        log_warning("the scheduler's cancel command failed (exit %d): %.300s", r->exit_code,
-                    r->errout);
-}
-
-void batch_cancel(struct provider *p, const struct batch_kind *k, const char *const *ids, size_t n)
-{
-    struct err err = ERR_INIT;
-    autobuf struct buf command = BUF_INIT;
-    if (n == 0)
+    struct cancellation *c = arg;
+    if (a == NULL) {
+        cancellation_free(c);
         return;
-    k->cancel_command(&command, p, ids, n);
-    if (run(p, command.data, cancelled_cb, NULL, &err) == NULL)
-        log_warning("cannot cancel jobs: %s", err.text);
+    }
+    bool gone = a->exit_code == 0 || (a->exit_code > 0 && only_says_gone(a->err));
+    if (!gone && ++c->tries < CANCEL_TRIES) {
+        log_warning("the scheduler did not cancel (exit %d), trying again: %s: %.300s",
+                    a->exit_code, c->command, a->err);
+        loop_timer_set(c->timer, backoff_us(c->tries, CANCEL_FIRST_US, CANCEL_LAST_US), 0);
+        return;
+    }
+    if (!gone)
+        log_error("giving up after %u tries, the batch job is left behind: %s: %.300s", c->tries,
+                  c->command, a->err);
+    cancelled_f *cb = c->cb;
+    void *to = c->arg;
+    cancellation_free(c);
+    cb(to, gone);
+}
+
+static void again_cb(void *arg)
+{
+    struct cancellation *c = arg;
+    command_run(c->p, c->command, NULL, cancelled_cb, c);
+}
+
+static void cancel(struct provider *p, struct buf *command, cancelled_f *cb, void *arg)
+{
+    struct cancellation *c = xcalloc(1, sizeof(*c));
+    *c = (struct cancellation){.p = p, .command = buf_take(command), .cb = cb, .arg = arg};
+    c->next = batch_of(p)->cancelling;
+    batch_of(p)->cancelling = c;
+    c->timer = loop_timer_create(p->loop, again_cb, c);
+    again_cb(c);
+}
+
+void batch_forget_cancellations(struct provider *p)
+{
+    while (batch_of(p)->cancelling != NULL)
+        cancellation_free(batch_of(p)->cancelling);
+}
+
+void batch_cancel(struct provider *p, const char *const *ids, size_t n, cancelled_f *cb, void *arg)
+{
+    struct buf command = BUF_INIT;
+    p->kind->batch->cancel_command(&command, p, ids, n);
+    cancel(p, &command, cb, arg);
+}
+
+void batch_cancel_old(struct provider *p, const struct old_job *jobs, size_t n, cancelled_f *cb,
+                      void *arg)
+{
+    struct buf command = BUF_INIT;
+    for (size_t i = 0; i < n; i++) {
+        if (i > 0)
+            buf_str(&command, " && ");
+        p->kind->batch->cancel_old_command(&command, p, &jobs[i]);
+    }
+    cancel(p, &command, cb, arg);
 }

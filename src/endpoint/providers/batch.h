@@ -1,43 +1,98 @@
 /* What the batch systems have in common: a script is written, a command submits it, a command lists
- * jobs, a command cancels.  A kind says how its scripts and commands look and how answers read. */
+ * jobs, a command cancels.  A batch_kind says how its scripts and commands look and how answers
+ * read; its functions know nothing of loops and processes. */
 #ifndef SALLYPORT_ENDPOINT_BATCH_H
 #define SALLYPORT_ENDPOINT_BATCH_H
 
+#include "endpoint/providers/asked.h"
+#include "endpoint/providers/command.h"
 #include "endpoint/providers/provider.h"
+#include "lib/base/map.h"
 
-struct batch_query;
-
-struct batch_kind {
-    const char *suffix; /* of the script's file name, "" or ".submit" */
-    /* Directives, from the line behind "#!/bin/bash" up to worker_init. */
-    void (*directives)(struct buf *out, struct provider *p, const char *job_name, const char *path);
-    /* Exports that belong in front of worker_init's script; NULL = none. */
-    void (*exports)(struct buf *out, struct provider *p);
-    void (*submit_command)(struct buf *out, struct provider *p, const char *path);
-    /* The job's id in the answer of a submit command that ended with 0; false = there is none. */
-    bool (*read_id)(struct provider *p, const char *answer, struct buf *id);
-    void (*status_command)(struct buf *out, struct provider *p, const char *const *ids, size_t n);
-    /* Calls batch_found() for each job of the answer; false = the answer makes no sense. */
-    bool (*read_status)(struct provider *p, const char *answer, struct batch_query *q);
-    void (*cancel_command)(struct buf *out, struct provider *p, const char *const *ids, size_t n);
-    /* Exit codes of the status command that still carry an answer (qstat: 153, one id unknown). */
-    int also_answers;
-    bool absent_is_over; /* a job that a good answer does not list has ended */
+struct batch_job {
+    const char *name;
+    const char *path;   /* of the script that is submitted */
+    const char *script; /* what the launcher made */
 };
 
-/* One of the asked ids, by its text or as the beginning of it (schedulers shorten and qualify). */
-void batch_found(struct batch_query *q, const char *id, size_t id_len, enum job_state state);
+enum reading {
+    READ_NOTHING, /* no answer: nothing is known */
+    READ_SOME,    /* what was said is true, what was not said means nothing */
+    READ_ALL,     /* a complete answer: a job that it does not list may have ended */
+    READ_AGAIN,   /* the question has to be put in another way (the kind changed its `mode`) */
+};
 
-void batch_submit(struct provider *p, const struct batch_kind *k, const char *job_name,
-                  const char *script, submitted_f *cb, void *arg);
-void batch_poll(struct provider *p, const struct batch_kind *k, const char *const *ids, size_t n,
-                polled_f *cb, void *arg);
-void batch_cancel(struct provider *p, const struct batch_kind *k, const char *const *ids, size_t n);
+struct batch_kind {
+    void (*script)(struct buf *out, struct provider *p, const struct batch_job *j);
+    /* A second file beside the script, with this suffix; NULL = none. */
+    const char *second_suffix;
+    void (*second)(struct buf *out, struct provider *p, const struct batch_job *j);
 
-/* "\n"-terminated copy of text unless it is empty. */
+    void (*submit_command)(struct buf *out, struct provider *p, const struct batch_job *j);
+    /* What the submit command reads on its standard input; NULL = nothing. */
+    void (*submit_input)(struct buf *out, struct provider *p, const struct batch_job *j);
+    /* The job's id in the answer of a submit command that ended with 0; false = there is none. */
+    bool (*read_id)(struct provider *p, const char *answer, struct buf *id);
+    /* The original's words for a failed submission; NULL = those of a missing id. */
+    void (*refusal)(struct buf *out, struct provider *p, const struct batch_job *j,
+                    const char *command, const struct answer *a);
+
+    void (*status_command)(struct buf *out, struct provider *p, const char *const *ids, size_t n);
+    enum reading (*read_status)(struct provider *p, const struct answer *a, struct asked *asked);
+    bool lists_all;           /* the status command names no ids: one question is enough */
+    const char *chunk_option; /* integer option: ids a question; NULL = CHUNK */
+
+    /* Brings the outputs of an ended job to their files; NULL = they are there by themselves. */
+    void (*fetch_command)(struct buf *out, struct provider *p, const char *id,
+                          const char *job_name);
+
+    void (*cancel_command)(struct buf *out, struct provider *p, const char *const *ids, size_t n);
+    /* Same for jobs of an earlier process, found by their names. */
+    void (*cancel_old_command)(struct buf *out, struct provider *p, const struct old_job *j);
+};
+
+/* The kind's own state while it is in use. */
+struct batch {
+    int mode;         /* the kind's: how questions are put, 0 at the start */
+    struct map *seen; /* id -> struct seen: when submitted, since when not listed */
+    struct cancellation *cancelling;
+};
+
+/* The functions of provider_kind for those kinds. */
+void *batch_create(struct provider *p);
+void batch_destroy(struct provider *p);
+void batch_submit(struct provider *p, const char *job_name, const char *script, submitted_f *cb,
+                  void *arg);
+void batch_poll(struct provider *p, const char *const *ids, size_t n, polled_f *cb, void *arg);
+void batch_cancel(struct provider *p, const char *const *ids, size_t n, cancelled_f *cb, void *arg);
+void batch_cancel_old(struct provider *p, const struct old_job *jobs, size_t n, cancelled_f *cb,
+                      void *arg);
+
+static inline struct batch *batch_of(const struct provider *p)
+{
+    return p->own;
+}
+
+/* batch.c: those that wait for their next try. */
+void batch_forget_cancellations(struct provider *p);
+/* poll.c: remembers when a job was submitted. */
+void batch_note_submitted(struct provider *p, const char *id, const char *job_name);
+
+/* ---- pieces of scripts ---- */
+
+/* "\n"-terminated copy of text, nothing when it is empty. */
 void batch_line(struct buf *out, const char *text);
-void batch_ids(struct buf *out, const char *const *ids, size_t n, const char *between);
-/* First line that is not blank, trimmed; false when there is none. */
-bool batch_first_line(const char *answer, struct buf *out, bool last);
+/* worker_init, blank line, JOBNAME, blank line, the launcher's text; exports go behind worker_init.
+ */
+void batch_tail(struct buf *out, struct provider *p, const struct batch_job *j,
+                const char *exports);
+/* "<directive><value>\n" when the option is set. */
+void batch_directive(struct buf *out, const struct provider *p, const char *directive,
+                     const char *key);
+/* As Python prints that number times factor: 2048, 2048.0, 512.5. */
+void batch_number(struct buf *out, struct json_object *value, int factor);
+
+/* First (or last) line that is not blank, trimmed; false when there is none. */
+bool batch_some_line(const char *answer, struct buf *out, bool last);
 
 #endif

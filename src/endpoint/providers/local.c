@@ -1,4 +1,7 @@
-/* LocalProvider: a block is a background shell on this host, in a session of its own. */
+/* LocalProvider: a block is a background shell on this host, in a session of its own.  It tells of
+ * its end by itself; questions are answered from memory. */
+#include <ctype.h>
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -11,11 +14,14 @@
 #include "endpoint/providers/provider.h"
 #include "lib/base/alloc.h"
 #include "lib/base/fs.h"
+#include "lib/base/log.h"
 #include "lib/base/map.h"
+
+#define TERM_US LOOP_S(5) /* from SIGTERM to SIGKILL */
 
 static const struct option_spec options[] = {
     {"cmd_timeout", OPT_INT, "30"},
-    {"move_files", OPT_ANY, NULL},
+    {"move_files", OPT_ANY, NULL}, /* of older releases; no effect */
     {NULL, OPT_ANY, NULL},
 };
 
@@ -23,22 +29,44 @@ struct shell {
     struct local *owner;
     pid_t pid;
     struct loop_child *watch;
-    char *out, *err, *ec;
+    char *ec;
     enum job_state state;
     int exit_code;
     bool cancelled;
+    const char *note;
+};
+
+/* Some shells that were told to end, and who wants to know when they have. */
+struct wait {
+    struct wait *next;
+    struct local *owner;
+    struct shell **shells;
+    size_t n;
+    struct loop_timer *timer;
+    cancelled_f *cb;
+    void *arg;
 };
 
 struct local {
     struct provider *p;
     struct map *shells; /* by job id */
+    struct wait *waits;
+    struct loop_timer *tell; /* something has ended */
 };
+
+static void tell_cb(void *arg)
+{
+    struct local *own = arg;
+    if (own->p->changed != NULL)
+        own->p->changed(own->p->changed_arg);
+}
 
 static void *local_create(struct provider *p)
 {
     struct local *own = xcalloc(1, sizeof(*own));
     own->p = p;
     own->shells = map_create();
+    own->tell = loop_timer_create(p->loop, tell_cb, own);
     return own;
 }
 
@@ -46,47 +74,89 @@ static void shell_free(void *arg)
 {
     struct shell *s = arg;
     loop_child_forget(s->watch);
-    free(s->out);
-    free(s->err);
     free(s->ec);
     free(s);
 }
 
-static void local_destroy(void *arg)
+static void wait_free(struct wait *w)
 {
-    struct local *own = arg;
+    for (struct wait **at = &w->owner->waits; *at != NULL; at = &(*at)->next)
+        if (*at == w) {
+            *at = w->next;
+            break;
+        }
+    loop_timer_destroy(w->timer);
+    free(w->shells);
+    free(w);
+}
+
+static void local_destroy(struct provider *p)
+{
+    struct local *own = p->own;
+    while (own->waits != NULL)
+        wait_free(own->waits);
+    loop_timer_destroy(own->tell);
     map_destroy(own->shells, shell_free);
     free(own);
 }
+
+/* ---- the end of a shell ---------------------------------------------------------------------- */
 
 static void write_code(const struct shell *s, const char *text)
 {
     (void)fs_write(s->ec, text, strlen(text), 0600, false, NULL); /* for people only */
 }
 
+static bool all_ended(const struct wait *w)
+{
+    for (size_t i = 0; i < w->n; i++)
+        if (w->shells[i]->watch != NULL)
+            return false;
+    return true;
+}
+
+static void tell_waiting(struct local *own)
+{
+    for (struct wait *w = own->waits, *next; w != NULL; w = next) {
+        next = w->next;
+        if (!all_ended(w))
+            continue;
+        cancelled_f *cb = w->cb;
+        void *arg = w->arg;
+        wait_free(w);
+        cb(arg, true);
+    }
+}
+
 static void ended_cb(void *arg, pid_t pid, const siginfo_t *si)
 {
     struct shell *s = arg;
-    struct provider *p = s->owner->p;
     char text[16];
+    bool exited = si->si_code == CLD_EXITED;
     s->watch = NULL;
-    s->exit_code = si->si_code == CLD_EXITED ? si->si_status : 128 + si->si_status;
-    s->state = s->cancelled                ? JOB_CANCELLED
-               : si->si_code != CLD_EXITED ? JOB_CANCELLED
-               : s->exit_code == 0         ? JOB_COMPLETED
-                                           : JOB_FAILED;
+    s->exit_code = exited ? si->si_status : 128 + si->si_status;
+    s->state = s->cancelled || !exited ? JOB_CANCELLED
+               : s->exit_code == 0     ? JOB_COMPLETED
+                                       : JOB_FAILED;
+    if (!exited && !s->cancelled)
+        s->note = "Killed";
     snprintf(text, sizeof(text), "%d\n", s->exit_code);
     write_code(s, text);
     kill(-pid, SIGKILL); /* what the script left behind */
-    if (p->changed != NULL)
-        loop_defer(p->loop, p->changed, p->changed_arg);
+    loop_timer_set(s->owner->tell, 0, 0);
+    tell_waiting(s->owner);
 }
 
-static void become(const struct shell *s, const char *script)
+/* ---- the begin ------------------------------------------------------------------------------- */
+
+static void become(const char *script)
 {
+    char out_path[4096], err_path[4096];
+    snprintf(out_path, sizeof(out_path), "%s.out", script);
+    snprintf(err_path, sizeof(err_path), "%s.err", script);
     int null = open("/dev/null", O_RDONLY);
-    int out = open(s->out, O_WRONLY | O_CREAT | O_TRUNC, 0600);
-    int err = open(s->err, O_WRONLY | O_CREAT | O_TRUNC, 0600);
+    int out = open(out_path, O_WRONLY | O_CREAT | O_TRUNC, 0600);
+    int err = open(err_path, O_WRONLY | O_CREAT | O_TRUNC, 0600);
     sigset_t none;
     setsid();
     /* A user endpoint that dies takes its local blocks with it. */
@@ -96,7 +166,8 @@ static void become(const struct shell *s, const char *script)
     close_range(3, ~0U, 0);
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
-    signal(SIGPIPE, SIG_DFL);
+    for (int i = 1; i < 32; i++)
+        signal(i, SIG_DFL);
     execl("/bin/bash", "bash", script, (char *)NULL);
     _exit(127);
 }
@@ -110,31 +181,30 @@ static void local_submit(struct provider *p, const char *job_name, const char *s
     autobuf struct buf text = BUF_INIT;
     buf_fmt(&text, "%s\nexport JOBNAME=%s\n%s", provider_text(p, "worker_init"), job_name, script);
     if (fs_write(path, text.data, text.len, 0700, false, &err) != 0) {
-        cb(arg, NULL, err.text);
+        cb(arg, &(struct submitted){.why = err.text});
         return;
     }
     struct shell *s = xcalloc(1, sizeof(*s));
-    *s = (struct shell){.owner = own,
-                        .out = xasprintf("%s.out", path),
-                        .err = xasprintf("%s.err", path),
-                        .ec = xasprintf("%s.ec", path),
-                        .state = JOB_RUNNING,
-                        .exit_code = -1};
+    *s = (struct shell){
+        .owner = own, .ec = xasprintf("%s.ec", path), .state = JOB_RUNNING, .exit_code = -1};
     write_code(s, "-\n");
     s->pid = fork();
     if (s->pid == 0)
-        become(s, path);
+        become(path);
     if (s->pid < 0) {
-        autofree char *why = xasprintf("cannot fork: %s", strerror(errno));
+        autofree char *why =
+            xasprintf("Cannot launch job %s: cannot fork: %s", job_name, strerror(errno));
         shell_free(s);
-        cb(arg, NULL, why);
+        cb(arg, &(struct submitted){.why = why});
         return;
     }
     char id[16];
     snprintf(id, sizeof(id), "%d", (int)s->pid);
     s->watch = loop_child_watch(p->loop, s->pid, ended_cb, s);
-    map_put(own->shells, id, s);
-    cb(arg, id, NULL);
+    struct shell *old = map_put(own->shells, id, s); /* pids come again */
+    if (old != NULL && own->waits == NULL)
+        shell_free(old);
+    cb(arg, &(struct submitted){.job_id = id});
 }
 
 static void local_poll(struct provider *p, const char *const *ids, size_t n, polled_f *cb,
@@ -144,27 +214,91 @@ static void local_poll(struct provider *p, const char *const *ids, size_t n, pol
     struct job *jobs = xcalloc(n + 1, sizeof(*jobs));
     for (size_t i = 0; i < n; i++) {
         struct shell *s = map_get(own->shells, ids[i]);
-        jobs[i] = s != NULL ? (struct job){.id = ids[i],
-                                           .state = s->state,
-                                           .exit_code = s->exit_code,
-                                           .out = s->out,
-                                           .err = s->err}
-                            : (struct job){.id = ids[i], .state = JOB_COMPLETED, .exit_code = -1};
+        jobs[i] = (struct job){.id = ids[i], .state = JOB_COMPLETED, .exit_code = -1};
+        if (s == NULL)
+            continue;
+        jobs[i].state = s->state;
+        jobs[i].exit_code = s->exit_code;
+        jobs[i].note = s->note;
     }
     cb(arg, jobs, n);
+    /* What has ended was told now and is not asked for again. */
+    for (size_t i = 0; i < n; i++) {
+        struct shell *s = map_get(own->shells, ids[i]);
+        if (s != NULL && s->watch == NULL && own->waits == NULL)
+            shell_free(map_del(own->shells, ids[i]));
+    }
     free(jobs);
 }
 
-static void local_cancel(struct provider *p, const char *const *ids, size_t n)
+/* ---- cancelling ------------------------------------------------------------------------------ */
+
+static void kill_cb(void *arg)
+{
+    struct wait *w = arg;
+    for (size_t i = 0; i < w->n; i++)
+        if (w->shells[i]->watch != NULL)
+            kill(-w->shells[i]->pid, SIGKILL);
+}
+
+static void local_cancel(struct provider *p, const char *const *ids, size_t n, cancelled_f *cb,
+                         void *arg)
 {
     struct local *own = p->own;
+    struct wait *w = xcalloc(1, sizeof(*w));
+    *w = (struct wait){.next = own->waits,
+                       .owner = own,
+                       .shells = xcalloc(n + 1, sizeof(struct shell *)),
+                       .cb = cb,
+                       .arg = arg};
     for (size_t i = 0; i < n; i++) {
         struct shell *s = map_get(own->shells, ids[i]);
         if (s == NULL || s->watch == NULL)
             continue;
         s->cancelled = true;
         kill(-s->pid, SIGTERM);
+        w->shells[w->n++] = s;
     }
+    own->waits = w;
+    w->timer = loop_timer_create(p->loop, kill_cb, w);
+    loop_timer_set(w->timer, TERM_US, 0);
+    if (w->n == 0) {
+        wait_free(w);
+        cb(arg, true);
+    }
+}
+
+/* Processes of ours that carry JOBNAME=<name> in their environment: whatever an earlier process of
+ * this endpoint left running.  Their number is not trusted, it may be someone else's by now. */
+static bool carries(const char *pid, const char *name)
+{
+    char path[64];
+    autofree char *wanted = xasprintf("JOBNAME=%s", name);
+    autobuf struct buf env = BUF_INIT;
+    snprintf(path, sizeof(path), "/proc/%.20s/environ", pid);
+    if (fs_read(path, 4 << 20, &env, NULL) != 0)
+        return false;
+    for (size_t at = 0; at < env.len; at += strlen(env.data + at) + 1)
+        if (strcmp(env.data + at, wanted) == 0)
+            return true;
+    return false;
+}
+
+static void local_cancel_old(struct provider *p, const struct old_job *jobs, size_t n,
+                             cancelled_f *cb, void *arg)
+{
+    DIR *proc = opendir("/proc");
+    const struct dirent *e;
+    while (proc != NULL && (e = readdir(proc)) != NULL)
+        for (size_t i = 0; i < n && isdigit((unsigned char)e->d_name[0]); i++)
+            if (carries(e->d_name, jobs[i].name)) {
+                log_warning("pid=%s of job=%s was left behind by an earlier process: killed",
+                            e->d_name, jobs[i].name);
+                kill((pid_t)strtol(e->d_name, NULL, 10), SIGKILL);
+            }
+    if (proc != NULL)
+        closedir(proc);
+    cb(arg, true);
 }
 
 const struct provider_kind provider_local = {
@@ -172,9 +306,14 @@ const struct provider_kind provider_local = {
     .launcher = "SingleNodeLauncher",
     .poll_s = 5,
     .options = options,
+    .loose = true,
+    .script = ".sh",
+    .out = ".sh.out",
+    .err = ".sh.err",
     .create = local_create,
     .destroy = local_destroy,
     .submit = local_submit,
     .poll = local_poll,
     .cancel = local_cancel,
+    .cancel_old = local_cancel_old,
 };

@@ -1,0 +1,225 @@
+/* Blocks begin and end: submissions, cancellations, and the jobs that an earlier process of this
+ * endpoint left behind. */
+#include <stdio.h>
+#include <string.h>
+
+#include "endpoint/blocks/private.h"
+#include "endpoint/launchers/launcher.h"
+#include "lib/base/alloc.h"
+#include "lib/base/clock.h"
+#include "lib/base/log.h"
+
+#define BLOCKS_KEPT 1000 /* ended ones that are remembered */
+
+/* Jobs whose cancellation was asked for; they stay in the file until it was accepted. */
+struct leave {
+    struct leave *next;
+    struct blocks *owner;
+    char **names;
+    size_t n;
+    bool old; /* all those of the earlier process */
+};
+
+static struct leave *leave_create(struct blocks *b, size_t n)
+{
+    struct leave *l = xcalloc(1, sizeof(*l));
+    *l = (struct leave){.next = b->leaves, .owner = b, .names = xcalloc(n + 1, sizeof(char *))};
+    b->leaves = l;
+    return l;
+}
+
+static void leave_free(struct leave *l)
+{
+    for (size_t i = 0; i < l->n; i++)
+        free(l->names[i]);
+    free(l->names);
+    free(l);
+}
+
+void blocks_forget_leaves(struct blocks *b)
+{
+    while (b->leaves != NULL) {
+        struct leave *l = b->leaves;
+        b->leaves = l->next;
+        leave_free(l);
+    }
+}
+
+static void gone_cb(void *arg, bool gone)
+{
+    struct leave *l = arg;
+    struct blocks *b = l->owner;
+    for (struct leave **at = &b->leaves; *at != NULL; at = &(*at)->next)
+        if (*at == l) {
+            *at = l->next;
+            break;
+        }
+    for (size_t i = 0; i < l->n && gone; i++)
+        jobs_file_remove(b->file, l->names[i]);
+    if (l->old && gone) {
+        log_info("event=old_jobs_cancelled");
+        jobs_file_forget_old(b->file);
+    }
+    leave_free(l);
+    blocks_finish_shutdown(b);
+}
+
+void blocks_cancel(struct blocks *b, struct block **list, size_t n)
+{
+    const char **ids = xcalloc(n + 1, sizeof(*ids));
+    struct leave *l = leave_create(b, n);
+    for (size_t i = 0; i < n; i++) {
+        struct block *k = list[i];
+        k->cancelled = true;
+        b->o.handlers->hold(b->o.arg, k->id);
+        if (k->submitting) /* submitted_cb() does the rest */
+            continue;
+        ids[l->n] = k->job_id;
+        l->names[l->n++] = xstrdup(k->job_name);
+    }
+    if (l->n > 0)
+        b->provider->kind->cancel(b->provider, ids, l->n, gone_cb, l);
+    else
+        gone_cb(l, false);
+    free(ids);
+    for (size_t i = 0; i < n; i++)
+        if (!list[i]->submitting)
+            block_state(list[i], JOB_SCALED_IN);
+}
+
+/* The scheduler gave no id, but it may have taken the job: whatever has this name goes. */
+static void cancel_by_name(struct blocks *b, const struct block *k)
+{
+    struct leave *l = leave_create(b, 1);
+    l->names[l->n++] = xstrdup(k->job_name);
+    b->provider->kind->cancel_old(b->provider, &(struct old_job){.name = k->job_name, .id = ""}, 1,
+                                  gone_cb, l);
+}
+
+static void submitted_cb(void *arg, const struct submitted *s)
+{
+    struct block *k = arg;
+    struct blocks *b = k->owner;
+    uint64_t now = loop_now_us(b->loop);
+    k->submitting = false;
+    if (s->job_id == NULL) {
+        k->message = xasprintf("Failed to start block %s: %s", k->id, s->why);
+        if (s->maybe)
+            cancel_by_name(b, k);
+        else
+            jobs_file_remove(b->file, k->job_name);
+        block_state(k, JOB_FAILED);
+        blocks_pass_soon(b);
+        return;
+    }
+    k->job_id = xstrdup(s->job_id);
+    jobs_file_add(b->file, k->job_name, k->job_id);
+    if (b->polled_us == 0)
+        b->polled_us = now;
+    if (k->cancelled) /* we changed our mind while it was being submitted */
+        blocks_cancel(b, &k, 1);
+    else if (k->registered)
+        block_state(k, JOB_RUNNING);
+    blocks_pass_soon(b);
+}
+
+/* {block_id} in the command. */
+static void node_command(struct buf *out, const char *text, const char *id)
+{
+    const char *at;
+    while ((at = strstr(text, "{block_id}")) != NULL) {
+        buf_add(out, text, (size_t)(at - text));
+        buf_str(out, id);
+        text = at + 10;
+    }
+    buf_str(out, text);
+}
+
+void block_free(struct block *k)
+{
+    free(k->job_id);
+    free(k->job_name);
+    free(k->message);
+    free(k->note);
+    free(k);
+}
+
+static void forget_oldest(struct blocks *b)
+{
+    for (size_t i = 0; b->count > BLOCKS_KEPT && i < b->count; i++)
+        if (!block_is_live(b->all[i])) {
+            block_free(b->all[i]);
+            memmove(&b->all[i], &b->all[i + 1], (b->count - i - 1) * sizeof(struct block *));
+            b->count--;
+            return;
+        }
+}
+
+static void write_launch(struct blocks *b, const struct block *k, struct buf *out)
+{
+    autobuf struct buf command = BUF_INIT;
+    const struct provider *p = b->provider;
+    node_command(&command, b->command, k->id);
+    if (p->kind->launcher == NULL) {
+        buf_str(out, command.data);
+        return;
+    }
+    launcher_write(out, json_object_object_get(p->options, "launcher"), p->kind->launcher,
+                   &(struct launch){.command = command.data,
+                                    .tasks_per_node = 1,
+                                    .nodes = (int)b->scaling.nodes_per_block,
+                                    .script_dir = p->script_dir});
+}
+
+void block_request(struct blocks *b)
+{
+    struct block *k = xcalloc(1, sizeof(*k));
+    const struct provider_kind *kind = b->provider->kind;
+    autobuf struct buf script = BUF_INIT;
+    *k = (struct block){.owner = b,
+                        .state = JOB_PENDING,
+                        .since = clock_unix(),
+                        .submitting = true,
+                        .exit_code = -1};
+    snprintf(k->id, sizeof(k->id), "%u", b->next_id++);
+    k->job_name =
+        xasprintf("%sparsl.%s.block-%s.%.6f", kind->name_prefix != NULL ? kind->name_prefix : "",
+                  b->label, k->id, clock_unix());
+    b->all = xrealloc(b->all, (b->count + 1) * sizeof(struct block *));
+    b->all[b->count++] = k;
+    b->requested++;
+    forget_oldest(b);
+    breaker_requested(&b->breaker, loop_now_us(b->loop));
+    write_launch(b, k, &script);
+    log_info("block=%s event=requested job_name=%s", k->id, k->job_name);
+    jobs_file_add(b->file, k->job_name, "");
+    kind->submit(b->provider, k->job_name, script.data, submitted_cb, k);
+}
+
+void blocks_end_old_jobs(struct blocks *b)
+{
+    struct err err = ERR_INIT;
+    struct json_object *options = jobs_file_old_provider(b->file);
+    struct json_object *found = jobs_file_old_jobs(b->file);
+    size_t n = 0;
+    if (options == NULL)
+        return;
+    struct old_job *jobs =
+        xcalloc((size_t)json_object_object_length(found) + 1, sizeof(struct old_job));
+    json_object_object_foreach(found, name, id)
+    {
+        log_warning("job=%s id=%s was left behind by an earlier process of this endpoint: it is "
+                    "being cancelled",
+                    name, json_object_get_string(id));
+        jobs[n++] = (struct old_job){.name = name, .id = json_object_get_string(id)};
+    }
+    b->old_provider = provider_create(b->loop, options, b->o.dir, &err);
+    if (b->old_provider != NULL) {
+        struct leave *l = leave_create(b, 0);
+        l->old = true;
+        b->old_provider->kind->cancel_old(b->old_provider, jobs, n, gone_cb, l);
+    } else {
+        log_error("they cannot be cancelled, cancel them by hand: %s", err.text);
+    }
+    free(jobs);
+}

@@ -1,0 +1,29 @@
+/* The commands of one provider: shell lines that run one after the other (a few at a time), each
+ * with the provider's cmd_timeout.  A scheduler that hangs delays the next command, never the loop.
+ */
+#ifndef SALLYPORT_ENDPOINT_COMMAND_H
+#define SALLYPORT_ENDPOINT_COMMAND_H
+
+#include "endpoint/providers/provider.h"
+
+struct answer {
+    int exit_code; /* -1: killed, timed out, could not be started */
+    bool timed_out;
+    const char *out, *err; /* texts; never NULL */
+};
+
+/* answer NULL: the provider is being destroyed; only free what arg holds. */
+typedef void answer_f(void *arg, const struct answer *answer);
+
+struct command_queue *command_queue_create(struct provider *p);
+void command_queue_destroy(struct command_queue *q);
+/* text: for /bin/sh; input: standard input, or NULL.  cb comes once, never from within. */
+void command_run(struct provider *p, const char *text, const char *input, answer_f *cb, void *arg);
+
+/* ---- words of command lines ---- */
+
+/* A word as it is when the shell would leave it alone, else quoted. */
+void command_word(struct buf *out, const char *text);
+void command_words(struct buf *out, const char *const *words, size_t n, const char *between);
+
+#endif
