@@ -7,6 +7,7 @@
 static const struct migration *const *modules(void)
 {
     static const struct migration *const list[] = {
+        auth_migrations,
         NULL,
     };
     return list;

@@ -5,6 +5,7 @@
 
 #include "service/store/store.h"
 
+extern const struct migration auth_migrations[];
 extern const struct migration api_migrations[];
 extern const struct migration broker_migrations[];
 
