@@ -1,5 +1,7 @@
 /* The table. */
 #include "cli/sallyport/commands.h"
+#include "cli/sallyport/ledger.h"
+#include "cli/sallyport/show.h"
 
 static const struct option_def serve_options[] = {
     OPTION_DATA,
@@ -20,7 +22,96 @@ static const struct option_def serve_options[] = {
     {0},
 };
 
+/* ---- sign-in: users, clients, tokens ----------------------------------------------------------
+ */
+
+static const struct option_def plain_options[] = {OPTION_DATA, OPTION_STORE, OPTION_JSON, {0}};
+
+static const struct option_def user_add_options[] = {
+    OPTION_DATA,
+    OPTION_STORE,
+    {"--name", 'n', "TEXT", "The person's name"},
+    {"--email", 'e', "ADDRESS", "E-mail address  [default: the user name]"},
+    {"--organization", 0, "TEXT", "Where the person works"},
+    {"--link", 0, "USER", "Another identity of this user"},
+    {"--admin", 0, NULL, "An administrator of this service"},
+    {"--password-stdin", 0, NULL, "Read the password from standard input"},
+    {"--no-password", 0, NULL, "No sign-in by password"},
+    OPTION_JSON,
+    {0},
+};
+
+static const struct option_def user_passwd_options[] = {
+    OPTION_DATA,
+    OPTION_STORE,
+    {"--password-stdin", 0, NULL, "Read the password from standard input"},
+    OPTION_JSON,
+    {0},
+};
+
+static const struct option_def user_link_options[] = {
+    OPTION_DATA, OPTION_STORE, {"--alone", 0, NULL, "Take USER out of its identity set"},
+    OPTION_JSON, {0},
+};
+
+static const struct option_def switch_options[] = {
+    OPTION_DATA, OPTION_STORE, {"--off", 0, NULL, "The other way round"}, OPTION_JSON, {0},
+};
+
+static const struct option_def client_add_options[] = {
+    OPTION_DATA,
+    OPTION_STORE,
+    {"--as", 0, "USER", "What the client runs is this user's: both form an identity set"},
+    {"--secret-stdin", 0, NULL, "Read the secret from standard input instead of making one"},
+    {"--native", 0, NULL, "A program without a secret, in which people sign in (PKCE)"},
+    {"--redirect-uri", 0, "URL", "Where a browser may return to; may be repeated", .repeats = true},
+    OPTION_JSON,
+    {0},
+};
+
+static const struct option_def env_options[] = {
+    OPTION_DATA,
+    {"--url", 0, "URL", "Where users reach the service  [default: where it listens]"},
+    {"--way", 0, "WAY", "local, http or tls  [default: what the URL needs]"},
+    {"--proxy", 0, "URL", "tls: the port that answers CONNECT, as http://HOST:PORT"},
+    {"--ca", 0, "FILE", "tls: the site's CA certificate, as the user's machine has it"},
+    OPTION_JSON,
+    {0},
+};
+
 const struct command commands[] = {
+    {.name = "client add",
+     .summary = "Make a client: an id and a secret for scripts and endpoints",
+     .text = "Prints the two variables that the SDK and globus-compute-endpoint read.  The secret "
+             "is shown this once; the service keeps only its hash.",
+     .examples = "client add nightly-run\n"
+                 "client add nightly-run --as alice@example.org\n"
+                 "client add nightly-run --json",
+     .operands = "NAME",
+     .options = client_add_options,
+     .run = cmd_client_add},
+    {.name = "client list",
+     .summary = "List the clients",
+     .examples = "client list",
+     .options = plain_options,
+     .run = cmd_client_list},
+    {.name = "client remove",
+     .summary = "Remove a client; its tokens are void at once",
+     .text = "CLIENT is an id, or a name that only one client has.",
+     .examples = "client remove nightly-run",
+     .operands = "CLIENT",
+     .options = plain_options,
+     .run = cmd_client_remove},
+    {.name = "env",
+     .summary = "Print what a user puts into the shell to reach this service",
+     .text = "Works in every POSIX shell; for the lines of another host, give the URL by which "
+             "users reach it.",
+     .examples = "env\n"
+                 "env --url http://login1.example.org:5000\n"
+                 "env --url https://compute.example.org --ca /etc/ssl/site-ca.pem "
+                 "--proxy http://compute.example.org:5080",
+     .options = env_options,
+     .run = cmd_env},
     {.name = "serve",
      .summary = "Run the web service",
      .text = "Serves the Compute and Auth interfaces and the pages, and runs a private RabbitMQ "
@@ -32,6 +123,67 @@ const struct command commands[] = {
                  "serve --data ./data --listen 0.0.0.0:443 --cert site.pem --key site.key",
      .options = serve_options,
      .run = cmd_serve},
+    {.name = "token list",
+     .summary = "List who is signed in, and with which program",
+     .examples = "token list\n"
+                 "token list alice@example.org",
+     .operands = "[USER]",
+     .options = plain_options,
+     .run = cmd_token_list},
+    {.name = "token revoke",
+     .summary = "End sign-ins: of a user, of a client, or one of `token list`",
+     .examples = "token revoke alice@example.org",
+     .operands = "WHAT",
+     .options = plain_options,
+     .run = cmd_token_revoke},
+    {.name = "user add",
+     .summary = "Add a user who signs in with a password",
+     .text = "Asks for the password on the terminal, twice, unless --password-stdin is given.  "
+             "Identity mapping sees the name as the username of the user's identity.",
+     .examples = "user add alice@example.org --name 'Alice Liddell'\n"
+                 "user add bob@example.org --password-stdin --admin < bobs-password",
+     .operands = "NAME",
+     .options = user_add_options,
+     .run = cmd_user_add},
+    {.name = "user admin",
+     .summary = "Make a user an administrator of this service",
+     .examples = "user admin alice@example.org\n"
+                 "user admin alice@example.org --off",
+     .operands = "USER",
+     .options = switch_options,
+     .run = cmd_user_admin},
+    {.name = "user disable",
+     .summary = "Close an account: no sign-in, tokens void; --off opens it again",
+     .examples = "user disable alice@example.org",
+     .operands = "USER",
+     .options = switch_options,
+     .run = cmd_user_disable},
+    {.name = "user link",
+     .summary = "Make two identities one person",
+     .text = "Puts USER (and what it is linked with) into the identity set of TO.  Identity "
+             "mapping may use any identity of the set, and what one owns, all may use.",
+     .examples = "user link alice@example.org alice@campus.example.edu\n"
+                 "user link alice@example.org --alone",
+     .operands = "USER [TO]",
+     .options = user_link_options,
+     .run = cmd_user_link},
+    {.name = "user list",
+     .summary = "List the users",
+     .examples = "user list",
+     .options = plain_options,
+     .run = cmd_user_list},
+    {.name = "user passwd",
+     .summary = "Give a user another password",
+     .examples = "user passwd alice@example.org",
+     .operands = "USER",
+     .options = user_passwd_options,
+     .run = cmd_user_passwd},
+    {.name = "user remove",
+     .summary = "Remove a user and end all of the user's sign-ins",
+     .examples = "user remove alice@example.org",
+     .operands = "USER",
+     .options = plain_options,
+     .run = cmd_user_remove},
     {.name = "version",
      .summary = "Show the version of sallyport",
      .examples = "version",

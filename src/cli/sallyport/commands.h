@@ -4,7 +4,20 @@
 
 #include "cli/sallyport/command.h"
 
+command_f cmd_client_add;
+command_f cmd_client_list;
+command_f cmd_client_remove;
+command_f cmd_env;
 command_f cmd_serve;
+command_f cmd_token_list;
+command_f cmd_token_revoke;
+command_f cmd_user_add;
+command_f cmd_user_admin;
+command_f cmd_user_disable;
+command_f cmd_user_link;
+command_f cmd_user_list;
+command_f cmd_user_passwd;
+command_f cmd_user_remove;
 command_f cmd_version;
 
 #endif
