@@ -148,4 +148,18 @@ char *amqp_url_with_port(const char *text, int port);
 int amqp_publish_once(const char *url, const char *exchange, const char *routing_key,
                       const void *body, size_t n, uint64_t timeout_us, struct err *err);
 
+/* The same for several messages, each confirmed: a connection that blocks, for a thread of its own.
+ * err->code: EACCES = credentials refused, EINVAL = no URL, 400..499 = the broker's reply code,
+ * ENOMSG = mandatory and unroutable; anything else may pass with time. */
+struct amqp_brief;
+struct amqp_brief *amqp_brief_open(const char *url, uint64_t timeout_us, struct err *err);
+/* Mandatory, without properties.  0: the broker has it.  After -1 the connection is of no use. */
+int amqp_brief_publish(struct amqp_brief *b, const char *exchange, const char *routing_key,
+                       const void *body, size_t n, uint64_t timeout_us, struct err *err);
+void amqp_brief_close(struct amqp_brief *b); /* NULL is fine */
+
+/* Reads the system's certificate authorities (or SSL_CERT_FILE) now: for a process that is about to
+ * lose its files.  Returns the number of certificates. */
+int amqp_trust_preload(void);
+
 #endif

@@ -142,6 +142,9 @@ bool conn_reply_error(amqp_connection_state_t state, amqp_channel_t channel, amq
 amqp_connection_state_t conn_login(const struct amqp_url *u, const char *name, unsigned timeout_s,
                                    bool *refused, struct err *err);
 
+/* The preloaded authorities, or NULL: the system's are read when needed. */
+struct x509_store_st *conn_trusted(void);
+
 /* serve.c: the thread. */
 void *conn_thread(void *arg);
 

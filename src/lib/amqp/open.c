@@ -51,6 +51,10 @@ static int trust(amqp_socket_t *socket, const struct amqp_url *u, struct err *er
     SSL_CTX *ctx = amqp_ssl_socket_get_context(socket);
     amqp_ssl_socket_set_verify_peer(socket, 1);
     amqp_ssl_socket_set_verify_hostname(socket, 1);
+    if (!u->cadata && conn_trusted()) {
+        SSL_CTX_set1_cert_store(ctx, conn_trusted());
+        return 0;
+    }
     if (!u->cadata) {
         if (SSL_CTX_set_default_verify_paths(ctx) != 1)
             return err_set(err, "cannot load the system's certificate authorities");
