@@ -1,6 +1,7 @@
 /* See table.h. */
 #include "cli/gce/table.h"
 
+#include <ctype.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
@@ -91,30 +92,71 @@ static void rule(FILE *out, const int *width, size_t n, char c)
     fputs("+\n", out);
 }
 
-/* Bytes of the next piece of text that fit in `width` characters, broken at a blank if there is
- * one; *skip = the blank after it. */
+static size_t next_character(const char *s, size_t at)
+{
+    do
+        at++;
+    while (((unsigned char)s[at] & 0xc0) == 0x80);
+    return at;
+}
+
+/* A hyphen between words: two letters before it, two behind. */
+static bool is_joint(const char *s, size_t at)
+{
+    return s[at] == '-' && at >= 2 && isalpha((unsigned char)s[at - 1]) &&
+           isalpha((unsigned char)s[at - 2]) && isalpha((unsigned char)s[at + 1]) &&
+           isalpha((unsigned char)s[at + 2]);
+}
+
+/* Where the part that begins at `at` ends: a word, or what of it is not broken at a hyphen. */
+static size_t part_end(const char *s, size_t at)
+{
+    while (s[at] == ' ')
+        at++;
+    while (s[at] && s[at] != ' ' && !is_joint(s, at))
+        at++;
+    return at + (s[at] == '-');
+}
+
+static int characters_in(const char *s, size_t from, size_t to)
+{
+    int n = 0;
+    for (; from < to; from = next_character(s, from))
+        n++;
+    return n;
+}
+
+/* As much of an overlong part as fits in `room`, behind its last hyphen if it has one there. */
+static size_t cut(const char *s, size_t from, int room)
+{
+    size_t hyphen = 0, to = from;
+    for (int n = 0; n < room; n++) {
+        if (s[to] == '-' && to > from)
+            hyphen = to + 1;
+        to = next_character(s, to);
+    }
+    return hyphen ? hyphen : to;
+}
+
+/* Bytes of the next line of a cell, `width` characters wide, by the rules of Python's textwrap;
+ * *skip = the blank behind it. */
 static size_t piece(const char *text, int width, size_t *skip)
 {
-    size_t bytes = 0, blank = 0;
-    int n = 0;
-    *skip = 0;
-    while (text[bytes] && n < width) {
-        if (text[bytes] == ' ')
-            blank = bytes;
-        do
-            bytes++;
-        while (((unsigned char)text[bytes] & 0xc0) == 0x80);
-        n++;
+    size_t end = 0;
+    int used = 0;
+    while (text[end]) {
+        size_t next = part_end(text, end);
+        int n = characters_in(text, end, next);
+        if (used + n > width) {
+            if (n > width && used < width)
+                end = cut(text, end, width - used);
+            break;
+        }
+        used += n;
+        end = next;
     }
-    if (!text[bytes])
-        return bytes;
-    if (text[bytes] == ' ')
-        *skip = 1;
-    else if (blank > 0) {
-        bytes = blank;
-        *skip = 1;
-    }
-    return bytes;
+    *skip = text[end] == ' ';
+    return end;
 }
 
 static void cell(FILE *out, const char *text, size_t bytes, int width, bool centred)
