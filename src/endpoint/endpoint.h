@@ -15,6 +15,7 @@
 #include "endpoint/engine.h"
 #include "endpoint/settings.h"
 #include "lib/base/loop.h"
+#include "lib/base/pidfile.h"
 
 struct endpoint;
 
@@ -25,7 +26,8 @@ struct endpoint_opts {
     const struct engine *engine;
     const struct credentials *credentials;
     const struct queues *queues;
-    const char *title; /* of the process, when nothing special is to be said */
+    struct pidfile *pidfile; /* touched with each heartbeat */
+    const char *title;       /* of the process, when nothing special is to be said */
     bool debug;
 };
 

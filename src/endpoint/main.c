@@ -167,6 +167,7 @@ static int run(struct startup *s, struct loop *l, const char *title, bool debug)
                                                                  .engine = &s->engine,
                                                                  .credentials = s->credentials,
                                                                  .queues = &s->queues,
+                                                                 .pidfile = s->pidfile,
                                                                  .title = title,
                                                                  .debug = debug},
                                          &s->err);
@@ -179,7 +180,7 @@ static int run(struct startup *s, struct loop *l, const char *title, bool debug)
     static const int signals[] = {SIGTERM, SIGHUP, SIGQUIT, SIGINT};
     for (size_t i = 0; i < sizeof(signals) / sizeof(*signals); i++)
         loop_signal(l, signals[i], term_cb, e);
-    pidfile_watch(s->pidfile, l, pidfile_gone_cb, e);
+    pidfile_watch_quietly(s->pidfile, l, pidfile_gone_cb, e);
     if (!s->document.survives_manager) {
         parent = watch_parent(s, l, e, &err);
         if (parent == NULL)
@@ -220,6 +221,8 @@ static int serve(struct startup *s, int argc, char **argv, const struct options 
     block_signals();
     struct loop *l = loop_create();
     int rc = run(s, l, title, debug);
+    pidfile_release(s->pidfile);
+    s->pidfile = NULL;
     loop_destroy(l);
     return rc;
 }

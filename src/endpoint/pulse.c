@@ -80,6 +80,7 @@ static void tick_cb(void *arg)
     struct endpoint *e = arg;
     uint64_t period_us = (uint64_t)(e->o.settings->heartbeat_period * 1e6);
     loop_timer_set(e->pulse.tick, period_us, LOOP_MS(100));
+    pidfile_touch(e->o.pidfile);
     pulse_beat(e, true);
     enum idle_state state =
         idle_tick(&e->pulse.idle, e->received, e->confirmed, endpoint_outstanding(e));

@@ -234,6 +234,7 @@ class Uep:
             "PATH": "/usr/bin:/bin", "HOME": str(cloud.folder), "LANG": "C.UTF-8",
             "GLOBUS_COMPUTE_USER_DIR": str(cloud.folder / "compute"),
             "GC_WORKER_PYTHON": python or sys.executable, **(env or {})}
+        environment.update({k: v for k, v in os.environ.items() if k.endswith("SAN_OPTIONS")})
         self.began = time.monotonic()
         with open(cloud.folder / "stdout.log", "ab") as out:
             self.process = subprocess.Popen(

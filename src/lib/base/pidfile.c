@@ -5,7 +5,9 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/file.h>
+#include <sys/inotify.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -26,6 +28,8 @@ struct pidfile {
     int lock_fd;
     struct stat mine;
     struct loop_timer *timer;
+    int notify_fd; /* inotify, or -1 */
+    struct loop_io *notice;
     loop_f *removed_cb;
     void *arg;
 };
@@ -122,8 +126,11 @@ struct pidfile *pidfile_take(const char *path, unsigned fresh_s, mode_t mode, st
         return NULL;
     }
     struct pidfile *p = xcalloc(1, sizeof(*p));
-    *p = (struct pidfile){
-        .path = xstrdup(path), .lock_path = lock_path_of(path), .fd = fd, .lock_fd = -1};
+    *p = (struct pidfile){.path = xstrdup(path),
+                          .lock_path = lock_path_of(path),
+                          .fd = fd,
+                          .lock_fd = -1,
+                          .notify_fd = -1};
     lock_take(p);
     if (dprintf(fd, "%d\n", (int)getpid()) < 0 || fstat(fd, &p->mine) != 0) {
         err_errno(err, "cannot write PID file %s", path);
@@ -139,12 +146,21 @@ static bool still_ours(const struct pidfile *p)
     return lstat(p->path, &st) == 0 && st.st_ino == p->mine.st_ino && st.st_dev == p->mine.st_dev;
 }
 
+static void removed(struct pidfile *p)
+{
+    loop_f *cb = p->removed_cb;
+    if (!cb)
+        return;
+    p->removed_cb = NULL; /* once is enough */
+    log_warning("PID file removed by another process; initiating shutdown");
+    cb(p->arg);
+}
+
 static void touch_cb(void *arg)
 {
     struct pidfile *p = arg;
     if (!still_ours(p)) {
-        log_warning("PID file removed by another process; initiating shutdown");
-        p->removed_cb(p->arg);
+        removed(p);
         return;
     }
     (void)futimens(p->fd, NULL);
@@ -159,10 +175,43 @@ void pidfile_watch(struct pidfile *p, struct loop *l, loop_f *removed_cb, void *
     loop_timer_set(p->timer, TOUCH_EVERY, LOOP_S(1));
 }
 
+void pidfile_touch(struct pidfile *p)
+{
+    if (still_ours(p))
+        (void)futimens(p->fd, NULL);
+    else if (p->removed_cb)
+        removed(p);
+}
+
+/* Our own touches are noticed as well; still_ours() tells the difference. */
+static void noticed_cb(void *arg, int fd, uint32_t revents)
+{
+    struct pidfile *p = arg;
+    char events[4096];
+    if (read(fd, events, sizeof(events)) > 0 && !still_ours(p))
+        removed(p);
+}
+
+void pidfile_watch_quietly(struct pidfile *p, struct loop *l, loop_f *removed_cb, void *arg)
+{
+    p->removed_cb = removed_cb;
+    p->arg = arg;
+    p->notify_fd = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
+    if (p->notify_fd < 0 ||
+        inotify_add_watch(p->notify_fd, p->path, IN_ATTRIB | IN_DELETE_SELF | IN_MOVE_SELF) < 0) {
+        pidfile_watch(p, l, removed_cb, arg); /* out of watches: by the timer then */
+        return;
+    }
+    p->notice = loop_io_create(l, p->notify_fd, EPOLLIN, noticed_cb, p);
+}
+
 void pidfile_release(struct pidfile *p)
 {
     if (!p)
         return;
+    loop_io_destroy(p->notice);
+    if (p->notify_fd >= 0)
+        close(p->notify_fd);
     if (p->timer)
         loop_timer_destroy(p->timer);
     if (p->mine.st_ino && still_ours(p))

@@ -22,6 +22,10 @@ int pidfile_check(const char *path, unsigned fresh_s, struct err *err);
 struct pidfile *pidfile_take(const char *path, unsigned fresh_s, mode_t mode, struct err *err);
 /* Touches it every 15 s; removed_cb when somebody else removed it. */
 void pidfile_watch(struct pidfile *p, struct loop *l, loop_f *removed_cb, void *arg);
+/* The same without a timer of its own: removed_cb comes from the kernel's notice, and the owner
+ * calls pidfile_touch() when it is awake anyway (at least once per third of fresh_s). */
+void pidfile_watch_quietly(struct pidfile *p, struct loop *l, loop_f *removed_cb, void *arg);
+void pidfile_touch(struct pidfile *p);
 /* Removes it if it is still ours, and frees; NULL is fine. */
 void pidfile_release(struct pidfile *p);
 

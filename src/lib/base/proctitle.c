@@ -25,7 +25,8 @@ void proctitle_init(int argc, char **argv)
     for (; environ[n]; n++)
         if (environ[n] == end)
             end = environ[n] + strlen(environ[n]) + 1;
-    char **copy = xcalloc(n + 1, sizeof(*copy));
+    static char **copy; /* kept reachable: setenv() leaves it behind */
+    copy = xcalloc(n + 1, sizeof(*copy));
     for (size_t i = 0; i < n; i++)
         copy[i] = xstrdup(environ[i]);
     environ = copy;
