@@ -49,6 +49,20 @@ char *config_environment_path(const struct config *c, const char *epdir)
     return xasprintf("%s/user_environment.yaml", epdir);
 }
 
+/* heartbeat_period may be either kind of number and shows as it was written (12, not 12.0); the
+ * minimum that replaces a smaller one is a float. */
+static struct json_object *number(const struct config *c, const struct field *f, double value)
+{
+    struct json_object *written = NULL;
+    bool present = json_object_object_get_ex(c->tree, f->key, &written) && written;
+    bool is_int = present ? json_object_is_type(written, json_type_int) &&
+                                (double)json_object_get_int64(written) == value
+                          : true;
+    if (!strcmp(f->key, "heartbeat_period") && is_int)
+        return json_object_new_int64((int64_t)value);
+    return json_object_new_double(value);
+}
+
 static struct json_object *member(const struct config *c, const struct field *f)
 {
     const char *at = (const char *)c + f->offset;
@@ -69,7 +83,7 @@ static struct json_object *member(const struct config *c, const struct field *f)
         return n || !f->can_be_null ? json_object_new_int64(n) : NULL;
     }
     case FIELD_NUMBER:
-        return json_object_new_double(*(const double *)at);
+        return number(c, f, *(const double *)at);
     default:
         return NULL;
     }

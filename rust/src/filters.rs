@@ -1,0 +1,450 @@
+//! Filters and methods that Jinja2 has and minijinja lacks, or has with another meaning.
+
+use minijinja::value::{Value, ValueKind};
+use minijinja::{Environment, Error, ErrorKind, State};
+
+use crate::pytext;
+
+/// Marks the detail of an error as one of Jinja2's sandbox.
+pub const SECURITY: &str = "sandbox: ";
+/// The same for ZeroDivisionError, OverflowError and their like.
+pub const ARITHMETIC: &str = "arithmetic: ";
+
+/// Not in Jinja2: a template that uses them would fail there.
+const NOT_IN_JINJA2_FILTERS: &[&str] = &["split", "lines", "bool", "chain", "zip"];
+const NOT_IN_JINJA2_TESTS: &[&str] = &["startingwith", "endingwith", "safe", "int"];
+
+pub fn add(env: &mut Environment) {
+    minijinja_contrib::add_to_environment(env);
+    for name in NOT_IN_JINJA2_FILTERS {
+        env.remove_filter(name);
+    }
+    for name in NOT_IN_JINJA2_TESTS {
+        env.remove_test(name);
+    }
+    env.remove_filter("pluralize");
+    env.remove_global("debug");
+    env.remove_global("randrange");
+    env.add_filter("shell_escape", shell_escape);
+    env.add_filter("attr", attr);
+    env.add_filter("center", center);
+    env.add_filter("forceescape", forceescape);
+    env.add_filter("xmlattr", xmlattr);
+    env.add_filter("int", int);
+    env.add_filter("float", float);
+    env.add_filter("string", string);
+    env.add_filter("join", join);
+    env.add_function("range", range);
+    env.set_unknown_method_callback(method);
+}
+
+/// `sandbox.is_safe_attribute`, for the names that every Python object has.
+pub fn is_unsafe_name(name: &str) -> bool {
+    name.len() > 4 && name.starts_with("__") && name.ends_with("__")
+}
+
+fn unsafe_attribute(name: &str, v: &Value) -> Error {
+    let kind = python_type(v);
+    Error::new(
+        ErrorKind::InvalidOperation,
+        format!("{SECURITY}access to attribute '{name}' of '{kind}' object is unsafe."),
+    )
+}
+
+pub fn python_type(v: &Value) -> &'static str {
+    match v.kind() {
+        ValueKind::None => "NoneType",
+        ValueKind::Bool => "bool",
+        ValueKind::Number if v.is_integer() => "int",
+        ValueKind::Number => "float",
+        ValueKind::String => "str",
+        ValueKind::Bytes => "bytes",
+        ValueKind::Seq if v.is_tuple() => "tuple",
+        ValueKind::Seq => "list",
+        ValueKind::Map => "dict",
+        _ => "object",
+    }
+}
+
+/// The text behind a JSON string literal as a user's option is one; None when it isn't.
+/// Our literals may hold `\UXXXXXXXX`, which JSON lacks and YAML has.
+fn literal_text(s: &str) -> Option<String> {
+    if s.len() < 2 || !s.starts_with('"') || !s.ends_with('"') {
+        return None;
+    }
+    let mut plain = String::with_capacity(s.len());
+    let mut rest = s;
+    while let Some(at) = rest.find('\\') {
+        let (before, tail) = rest.split_at(at);
+        plain.push_str(before);
+        if tail.starts_with("\\U") {
+            let code = u32::from_str_radix(tail.get(2..10)?, 16).ok()?;
+            plain.push(char::from_u32(code)?);
+            rest = &tail[10..];
+        } else {
+            let next = tail[1..].chars().next()?;
+            plain.push('\\');
+            plain.push(next);
+            rest = &tail[1 + next.len_utf8()..];
+        }
+    }
+    plain.push_str(rest);
+    serde_json::from_str(&plain).ok()
+}
+
+/// A JSON string literal, ASCII only; beyond U+FFFF as YAML's \UXXXXXXXX.
+fn text_literal(s: &str) -> String {
+    let mut out = String::from("\"");
+    for c in s.chars() {
+        match c {
+            '"' => out.push_str("\\\""),
+            '\\' => out.push_str("\\\\"),
+            '\n' => out.push_str("\\n"),
+            '\r' => out.push_str("\\r"),
+            '\t' => out.push_str("\\t"),
+            '\u{8}' => out.push_str("\\b"),
+            '\u{c}' => out.push_str("\\f"),
+            ' '..='~' => out.push(c),
+            c if (c as u32) < 0x10000 => out.push_str(&format!("\\u{:04x}", c as u32)),
+            c => out.push_str(&format!("\\U{:08x}", c as u32)),
+        }
+    }
+    out.push('"');
+    out
+}
+
+/// `shlex.quote()`.
+fn shell_quote(s: &str) -> String {
+    let safe = |c: char| c.is_ascii_alphanumeric() || "@%+=:,./-_".contains(c);
+    if s.is_empty() {
+        "''".into()
+    } else if s.chars().all(safe) {
+        s.into()
+    } else {
+        format!("'{}'", s.replace('\'', "'\"'\"'"))
+    }
+}
+
+fn shell_escape(v: Value) -> Result<Value, Error> {
+    let Some(s) = v.as_str() else { return Ok(v) };
+    match literal_text(s) {
+        Some(text) => Ok(Value::from(text_literal(&shell_quote(&text)))),
+        // Numbers, true, null: JSON, but no text.
+        None if serde_json::from_str::<serde_json::Value>(s).is_ok() => Ok(v),
+        None => Err(Error::new(
+            ErrorKind::InvalidOperation,
+            "shell_escape wants an option as the user gave it, not a text that the template made",
+        )),
+    }
+}
+
+fn attr(v: Value, name: Value) -> Result<Value, Error> {
+    match name.as_str() {
+        Some(s) if is_unsafe_name(s) => Err(unsafe_attribute(s, &v)),
+        _ => v.get_item(&name),
+    }
+}
+
+fn center(v: Value, width: Option<usize>) -> Result<String, Error> {
+    let text = pytext::shown(&v);
+    let width = width.unwrap_or(80);
+    if width > 1 << 20 {
+        return Err(Error::new(ErrorKind::InvalidOperation, "center: the width is too large"));
+    }
+    let pad = width.saturating_sub(text.chars().count());
+    // str.center() puts the odd blank on the left when the width is odd.
+    let left = pad / 2 + (pad & width & 1);
+    Ok(format!("{}{text}{}", " ".repeat(left), " ".repeat(pad - left)))
+}
+
+fn html(s: &str) -> String {
+    s.replace('&', "&amp;")
+        .replace('<', "&lt;")
+        .replace('>', "&gt;")
+        .replace('\'', "&#39;")
+        .replace('"', "&#34;")
+}
+
+fn forceescape(v: Value) -> Value {
+    Value::from_safe_string(html(&pytext::shown(&v)))
+}
+
+fn xmlattr(v: Value, autospace: Option<bool>) -> Result<Value, Error> {
+    let mut parts = Vec::new();
+    for key in v.try_iter()? {
+        let item = v.get_item(&key)?;
+        let name = pytext::shown(&key);
+        if name.contains(|c: char| c.is_whitespace() || "/>=".contains(c)) {
+            return Err(Error::new(
+                ErrorKind::InvalidOperation,
+                format!("Invalid character in attribute name: {}", pytext::quoted(&name)),
+            ));
+        }
+        if !item.is_none() && !item.is_undefined() {
+            parts.push(format!("{}=\"{}\"", html(&name), html(&pytext::shown(&item))));
+        }
+    }
+    let lead = if autospace.unwrap_or(true) && !parts.is_empty() { " " } else { "" };
+    Ok(Value::from(format!("{lead}{}", parts.join(" "))))
+}
+
+/// `int(value)`, else `int(float(value))`, else the default.
+fn int(v: Value, default: Option<Value>, base: Option<u32>) -> Result<Value, Error> {
+    let default = default.unwrap_or_else(|| Value::from(0));
+    if v.is_undefined() {
+        return Err(Error::from(ErrorKind::UndefinedError));
+    }
+    let Some(s) = v.as_str() else {
+        if v.kind() == ValueKind::Bool {
+            return Ok(Value::from(v.is_true() as i64));
+        }
+        if v.is_integer() {
+            return Ok(v);
+        }
+        let f = f64::try_from(v).unwrap_or(f64::NAN);
+        return Ok(truncated(f).unwrap_or(default));
+    };
+    let base = base.unwrap_or(10);
+    if !(2..=36).contains(&base) {
+        return Ok(default);
+    }
+    let s = s.trim();
+    let (sign, digits) = match s.as_bytes().first() {
+        Some(b'-') => (-1, &s[1..]),
+        Some(b'+') => (1, &s[1..]),
+        _ => (1, s),
+    };
+    let prefix = match base {
+        2 => "0b",
+        8 => "0o",
+        16 => "0x",
+        _ => "",
+    };
+    let lower = digits.to_ascii_lowercase();
+    let digits = lower.strip_prefix(prefix).unwrap_or(&lower);
+    let signs = digits.starts_with(['+', '-']);
+    match i64::from_str_radix(&digits.replace('_', ""), base) {
+        Ok(n) if !signs => Ok(Value::from(sign * n)),
+        _ => Ok(python_float(s).and_then(truncated).unwrap_or(default)),
+    }
+}
+
+fn truncated(f: f64) -> Option<Value> {
+    if !f.is_finite() {
+        return None;
+    }
+    let whole = f.trunc();
+    if whole.abs() < 9e18 {
+        Some(Value::from(whole as i64))
+    } else if whole.abs() < 1e38 {
+        Some(Value::from(whole as i128))
+    } else {
+        None
+    }
+}
+
+fn python_float(s: &str) -> Option<f64> {
+    let s = s.trim();
+    match s.to_ascii_lowercase().trim_start_matches(['+', '-']) {
+        "inf" | "infinity" | "nan" => s.parse().ok(),
+        t if t.starts_with(|c: char| c.is_ascii_digit() || c == '.') => {
+            s.replace('_', "").parse().ok()
+        }
+        _ => None,
+    }
+}
+
+fn float(v: Value, default: Option<Value>) -> Result<Value, Error> {
+    if v.is_undefined() {
+        return Err(Error::from(ErrorKind::UndefinedError));
+    }
+    let default = default.unwrap_or_else(|| Value::from(0.0));
+    Ok(match v.as_str() {
+        Some(s) => python_float(s).map(Value::from).unwrap_or(default),
+        None if v.kind() == ValueKind::Bool => Value::from(if v.is_true() { 1.0 } else { 0.0 }),
+        None => f64::try_from(v).map(Value::from).unwrap_or(default),
+    })
+}
+
+fn string(v: Value) -> Result<Value, Error> {
+    if v.is_undefined() {
+        return Err(Error::from(ErrorKind::UndefinedError));
+    }
+    Ok(if v.as_str().is_some() { v } else { Value::from(pytext::shown(&v)) })
+}
+
+/// As Jinja2's: items become text the Python way, `attribute` looks into them first.
+fn join(
+    state: &State,
+    v: Value,
+    joiner: Option<String>,
+    attribute: minijinja::value::Kwargs,
+) -> Result<String, Error> {
+    let path: Option<Value> = attribute.get("attribute")?;
+    let joiner = match joiner {
+        Some(j) => j,
+        None => attribute.get::<Option<String>>("d")?.unwrap_or_default(),
+    };
+    attribute.assert_all_used()?;
+    let mut out = String::new();
+    for (i, mut item) in v.try_iter()?.enumerate() {
+        if let Some(path) = &path {
+            item = walk(item, path)?;
+        }
+        if item.is_undefined() {
+            return Err(Error::from(ErrorKind::UndefinedError));
+        }
+        if i > 0 {
+            out.push_str(&joiner);
+        }
+        let text = pytext::shown(&item);
+        state.consume_fuel(1 + text.len() as u64 / 64)?;
+        out.push_str(&text);
+    }
+    Ok(out)
+}
+
+fn walk(mut v: Value, path: &Value) -> Result<Value, Error> {
+    let Some(s) = path.as_str() else { return v.get_item(path) };
+    for step in s.split('.') {
+        v = match step.parse::<usize>() {
+            Ok(i) => v.get_item_by_index(i)?,
+            Err(_) => v.get_item(&Value::from(step))?,
+        };
+    }
+    Ok(v)
+}
+
+/// A list, so that it can be indexed and measured; printed it shows its items where Python shows
+/// `range(...)`.
+fn range(lower: i64, upper: Option<i64>, step: Option<i64>) -> Result<Value, Error> {
+    let (from, to) = match upper {
+        Some(upper) => (lower, upper),
+        None => (0, lower),
+    };
+    let step = step.unwrap_or(1);
+    if step == 0 {
+        return Err(Error::new(ErrorKind::InvalidOperation, "range() arg 3 must not be zero"));
+    }
+    let span = if step > 0 { to as i128 - from as i128 } else { from as i128 - to as i128 };
+    let width = (step as i128).abs();
+    let count = if span > 0 { (span + width - 1) / width } else { 0 };
+    if count > 100_000 {
+        return Err(Error::new(
+            ErrorKind::InvalidOperation,
+            format!(
+                "{ARITHMETIC}Range too big. The sandbox blocks ranges larger than MAX_RANGE (100000)."
+            ),
+        ));
+    }
+    Ok((0..count).map(|i| Value::from((from as i128 + i * step as i128) as i64)).collect())
+}
+
+/// Python's methods of texts, lists and mappings.
+fn method(state: &mut State, v: &Value, name: &str, args: &[Value]) -> Result<Value, Error> {
+    if is_unsafe_name(name) {
+        return Err(unsafe_attribute(name, v));
+    }
+    if let Some(s) = v.as_str() {
+        if let Some(inner) = unsafe_field(s).filter(|_| matches!(name, "format" | "format_map")) {
+            return Err(unsafe_attribute(inner, args.first().unwrap_or(v)));
+        }
+        if let Some(done) = text_method(state, s, name, args)? {
+            return Ok(done);
+        }
+    }
+    match minijinja_contrib::pycompat::unknown_method_callback(state, v, name, args) {
+        Err(e) if e.kind() == ErrorKind::UnknownMethod && changes_in_place(v, name) => {
+            Err(Error::new(
+                ErrorKind::InvalidOperation,
+                format!(
+                    "'{name}' would change a value in place, which templates here can't do; \
+                         build a new value with `set`"
+                ),
+            ))
+        }
+        other => other,
+    }
+}
+
+/// The first of `{0.__class__}` and its like in a format string.
+fn unsafe_field(format: &str) -> Option<&str> {
+    format
+        .split('{')
+        .skip(1)
+        .filter_map(|field| field.split(['}', ':', '!']).next())
+        .flat_map(|field| field.split(['.', '[', ']']).skip(1))
+        .find(|step| is_unsafe_name(step))
+}
+
+fn changes_in_place(v: &Value, name: &str) -> bool {
+    match v.kind() {
+        ValueKind::Seq => matches!(
+            name,
+            "append" | "extend" | "insert" | "pop" | "remove" | "reverse" | "sort" | "clear"
+        ),
+        ValueKind::Map => matches!(name, "update" | "pop" | "popitem" | "setdefault" | "clear"),
+        _ => false,
+    }
+}
+
+fn text_method(state: &State, s: &str, name: &str, args: &[Value]) -> Result<Option<Value>, Error> {
+    use minijinja::value::from_args;
+    let padded = |args: &[Value]| -> Result<(usize, char), Error> {
+        let (width, fill): (usize, Option<char>) = from_args(args)?;
+        state.consume_fuel(1 + width as u64 / 64)?;
+        Ok((width.saturating_sub(s.chars().count()), fill.unwrap_or(' ')))
+    };
+    Ok(Some(match name {
+        "casefold" => Value::from(s.to_lowercase()),
+        "swapcase" => {
+            let flip = |c: char| -> String {
+                if c.is_uppercase() {
+                    c.to_lowercase().collect()
+                } else {
+                    c.to_uppercase().collect()
+                }
+            };
+            Value::from(s.chars().map(flip).collect::<String>())
+        }
+        "removeprefix" => {
+            let (p,): (&str,) = from_args(args)?;
+            Value::from(s.strip_prefix(p).unwrap_or(s))
+        }
+        "removesuffix" => {
+            let (p,): (&str,) = from_args(args)?;
+            Value::from(s.strip_suffix(p).unwrap_or(s))
+        }
+        "ljust" => {
+            let (n, fill) = padded(args)?;
+            Value::from(format!("{s}{}", fill.to_string().repeat(n)))
+        }
+        "rjust" => {
+            let (n, fill) = padded(args)?;
+            Value::from(format!("{}{s}", fill.to_string().repeat(n)))
+        }
+        "zfill" => {
+            let (n, _) = padded(args)?;
+            let (sign, digits) = match s.strip_prefix(['-', '+']) {
+                Some(digits) => (&s[..1], digits),
+                None => ("", s),
+            };
+            Value::from(format!("{sign}{}{digits}", "0".repeat(n)))
+        }
+        "partition" | "rpartition" => {
+            let (sep,): (&str,) = from_args(args)?;
+            let parts = if name == "partition" { s.split_once(sep) } else { s.rsplit_once(sep) };
+            let (a, b, c) = match parts {
+                Some((a, c)) => (a, sep, c),
+                None if name == "partition" => (s, "", ""),
+                None => ("", "", s),
+            };
+            Value::from(minijinja::value::Tuple::from(vec![
+                Value::from(a),
+                Value::from(b),
+                Value::from(c),
+            ]))
+        }
+        _ => return Ok(None),
+    }))
+}
