@@ -1,0 +1,140 @@
+/* See adopt.h.
+ *
+ * A process is adopted when its number, its start time and its uid are those of the file.  Its
+ * credential file is taken out of it through its pidfd and opened for writing only when it is the
+ * memory file that the former monitor made (device and inode), and ours: the user may have put any
+ * other file in its place. */
+#include "manager/monitor/adopt.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "lib/base/log.h"
+#include "manager/monitor/child.h"
+#include "manager/monitor/state.h"
+
+#define FIELDS 12
+
+struct line {
+    pid_t pid;
+    unsigned long long start_time, dev, ino;
+    unsigned uid, gid;
+    const char *user, *name, *key, *id, *command;
+};
+
+static bool number(const char *text, unsigned long long max, unsigned long long *out)
+{
+    char *end;
+    errno = 0;
+    *out = strtoull(text, &end, 10);
+    return *text && *text != '-' && !*end && errno == 0 && *out <= max;
+}
+
+static bool parse(char *text, struct line *l)
+{
+    char *field[FIELDS];
+    unsigned long long pid, uid, gid;
+    for (int i = 0; i < FIELDS; i++) {
+        field[i] = strsep(&text, "\t");
+        if (!field[i])
+            return false;
+    }
+    if (text || !number(field[1], 1u << 30, &pid) || !number(field[2], ~0ull, &l->start_time) ||
+        !number(field[3], ~0u, &uid) || !number(field[4], ~0u, &gid) ||
+        !number(field[5], ~0ull, &l->dev) || !number(field[6], ~0ull, &l->ino))
+        return false;
+    l->pid = (pid_t)pid;
+    l->uid = (unsigned)uid;
+    l->gid = (unsigned)gid;
+    l->user = field[7];
+    l->name = field[8];
+    l->key = field[9];
+    l->id = strcmp(field[10], "-") == 0 ? "" : field[10];
+    l->command = field[11];
+    return strcmp(field[0], "+") == 0 && l->pid > 1 && strlen(l->user) < TABLE_USER &&
+           strlen(l->key) < TABLE_KEY && strlen(l->id) < UUID_TEXT &&
+           strlen(l->command) < TABLE_COMMAND && table_name_is_good(l->name);
+}
+
+/* The real uid of a process. */
+static bool has_uid(pid_t pid, unsigned uid)
+{
+    char path[64], line[256];
+    unsigned real = 0;
+    bool found = false;
+    snprintf(path, sizeof(path), "/proc/%d/status", (int)pid);
+    FILE *f = fopen(path, "re");
+    if (!f)
+        return false;
+    while (!found && fgets(line, sizeof(line), f))
+        found = sscanf(line, "Uid: %u", &real) == 1;
+    fclose(f);
+    return found && real == uid;
+}
+
+static int take_memfd(const struct line *l, int pidfd)
+{
+    struct stat st;
+    char path[64];
+    int fd = (int)syscall(SYS_pidfd_getfd, pidfd, HANDOVER_CREDENTIALS, 0);
+    if (fd < 0)
+        return -1;
+    int writable = -1;
+    if (fstat(fd, &st) == 0 && st.st_dev == l->dev && st.st_ino == l->ino &&
+        st.st_uid == geteuid() && fcntl(fd, F_GET_SEALS) >= 0) {
+        snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+        writable = open(path, O_RDWR | O_CLOEXEC);
+    }
+    close(fd);
+    return writable;
+}
+
+static void adopt(struct monitor *m, const struct line *l)
+{
+    int pidfd = (int)syscall(SYS_pidfd_open, l->pid, 0);
+    if (pidfd < 0)
+        return; /* it is gone */
+    /* From here on the number can't become another's behind our back: the pidfd would be dead. */
+    if (state_start_time(l->pid) != l->start_time || !has_uid(l->pid, l->uid)) {
+        log_debug("pid=%d is not the user endpoint that it was", (int)l->pid);
+        close(pidfd);
+        return;
+    }
+    struct child *c = child_new(m);
+    c->adopted = true;
+    c->pid = l->pid;
+    c->pidfd = pidfd;
+    c->start_time = l->start_time;
+    c->uid = l->uid;
+    c->gid = l->gid;
+    c->mem_dev = l->dev;
+    c->mem_ino = l->ino;
+    snprintf(c->user, sizeof(c->user), "%s", l->user);
+    snprintf(c->name, sizeof(c->name), "%s", l->name);
+    snprintf(c->key, sizeof(c->key), "%s", l->key);
+    snprintf(c->id, sizeof(c->id), "%s", l->id);
+    snprintf(c->command, sizeof(c->command), "%s", l->command);
+    c->memfd = take_memfd(l, pidfd);
+    child_state_set(c, CHILD_RUNNING);
+    child_watch(c);
+    log_info("Adopted user endpoint of a former manager (pid: %d) [(%s, %s) %s]", (int)c->pid,
+             c->user, c->name, c->command);
+}
+
+void adopt_lines(struct monitor *m, char *text)
+{
+    struct line l;
+    for (char *end; (end = strchr(text, '\n')); text = end + 1) {
+        *end = '\0';
+        if (parse(text, &l))
+            adopt(m, &l);
+        else
+            log_warning("children.state holds a line that can't be read; it is ignored");
+    }
+}

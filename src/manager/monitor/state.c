@@ -1,0 +1,164 @@
+/* See state.h.  Adoption itself is in adopt.c. */
+#include "manager/monitor/state.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "lib/base/alloc.h"
+#include "lib/base/buf.h"
+#include "lib/base/fs.h"
+#include "lib/base/log.h"
+#include "manager/monitor/adopt.h"
+
+#define FILE_MAX (64u << 20)
+#define REWRITE_AT (1u << 20)
+
+struct state {
+    struct monitor *m;
+    char *path;
+    int fd;
+    size_t size;
+};
+
+uint64_t state_start_time(pid_t pid)
+{
+    char path[64], text[1024];
+    unsigned long long ticks = 0;
+    snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return 0;
+    ssize_t n = read(fd, text, sizeof(text) - 1);
+    close(fd);
+    text[n > 0 ? n : 0] = '\0';
+    const char *p = strrchr(text, ')'); /* the program's name may hold anything */
+    /* state ppid pgrp session tty tpgid flags minflt cminflt majflt cmajflt utime stime cutime
+     * cstime priority nice threads itrealvalue starttime */
+    if (!p || sscanf(p + 1,
+                     " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d "
+                     "%*d %llu",
+                     &ticks) != 1)
+        return 0;
+    return ticks;
+}
+
+static void boot_id(char out[64])
+{
+    int fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd < 0 ? -1 : read(fd, out, 63);
+    if (fd >= 0)
+        close(fd);
+    out[n > 0 ? n : 0] = '\0';
+    out[strcspn(out, "\n")] = '\0';
+}
+
+static void format(struct buf *b, const struct child *c)
+{
+    buf_fmt(b, "+\t%d\t%llu\t%u\t%u\t%llu\t%llu\t%s\t%s\t%s\t%s\t%s\n", (int)c->pid,
+            (unsigned long long)c->start_time, (unsigned)c->uid, (unsigned)c->gid,
+            (unsigned long long)c->mem_dev, (unsigned long long)c->mem_ino, c->user, c->name,
+            c->key, c->id[0] ? c->id : "-", c->command);
+}
+
+/* The whole file anew, under another name first. */
+static int rewrite(struct state *s, struct err *err)
+{
+    autobuf struct buf b = BUF_INIT;
+    char boot[64];
+    const struct child *c;
+    boot_id(boot);
+    buf_fmt(&b, "boot\t%s\n", boot);
+    LIST_FOREACH(c, &s->m->children->list, link)
+    {
+        if (c->state != CHILD_LOOKUP)
+            format(&b, c);
+    }
+    if (s->fd >= 0)
+        close(s->fd);
+    s->fd = -1;
+    int rc = fs_write(s->path, b.data, b.len, 0600, false, err);
+    explicit_bzero(b.data, b.len);
+    if (rc < 0)
+        return -1;
+    s->fd = open(s->path, O_WRONLY | O_APPEND | O_CLOEXEC | O_NOFOLLOW);
+    if (s->fd < 0)
+        return err_errno(err, "cannot open %s", s->path);
+    s->size = b.len;
+    return 0;
+}
+
+static void append(struct state *s, const struct buf *line)
+{
+    static struct log_rate rate = LOG_RATE(3, 60);
+    struct err err = ERR_INIT;
+    if (s->fd < 0 || s->size > REWRITE_AT) {
+        if (rewrite(s, &err) < 0 && log_rate_ok(&rate))
+            log_warning("%s: the next manager could not adopt all user endpoints", err.text);
+        return; /* the whole table is in it now */
+    }
+    if (fs_write_all(s->fd, line->data, line->len) == 0) {
+        s->size += line->len;
+        return;
+    }
+    if (log_rate_ok(&rate))
+        log_warning("%s can't be written: %m: the next manager could not adopt all user endpoints",
+                    s->path);
+    close(s->fd); /* perhaps half a line: begin anew next time */
+    s->fd = -1;
+}
+
+void state_add(struct state *s, const struct child *c)
+{
+    autobuf struct buf b = BUF_INIT;
+    if (!s)
+        return;
+    format(&b, c);
+    append(s, &b);
+    explicit_bzero(b.data, b.len);
+}
+
+static void adopt_all(struct state *s)
+{
+    autobuf struct buf text = BUF_INIT;
+    struct err err = ERR_INIT;
+    char boot[64], expected[96];
+    if (fs_read(s->path, FILE_MAX, &text, &err) < 0) {
+        if (err.code != ENOENT)
+            log_warning("%s: no user endpoint of a former manager is adopted", err.text);
+        return;
+    }
+    boot_id(boot);
+    int n = snprintf(expected, sizeof(expected), "boot\t%s\n", boot);
+    /* Written before the host was started again, or by a manager on another host: all are gone
+     * from here. */
+    if (text.len >= (size_t)n && memcmp(text.data, expected, (size_t)n) == 0)
+        adopt_lines(s->m, text.data + n);
+    explicit_bzero(text.data, text.len);
+}
+
+struct state *state_open(struct monitor *m, struct err *err)
+{
+    struct state *s = xcalloc(1, sizeof(*s));
+    *s = (struct state){.m = m, .path = xasprintf("%s/children.state", m->dir), .fd = -1};
+    adopt_all(s);
+    if (rewrite(s, err) == 0)
+        return s;
+    state_close(s);
+    return NULL;
+}
+
+void state_close(struct state *s)
+{
+    if (!s)
+        return;
+    if (s->fd >= 0)
+        close(s->fd);
+    if (s->m->children->count == 0)
+        unlink(s->path);
+    free(s->path);
+    free(s);
+}
