@@ -38,7 +38,7 @@ class Site:
         template.write_text(TEMPLATE)
         (self.manager.endpoint_folder / "user_config_schema.json").write_text("{}")
         self.manager.write("user_environment.yaml",
-                           f"PATH: {python.parent}:{prefix}/bin:/usr/bin:/bin\n")
+                           f"PATH: {prefix}/bin:{python.parent}:/usr/bin:/bin\n")
 
     def start(self) -> str:
         self.endpoint_id = self.manager.start()
