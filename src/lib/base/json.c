@@ -134,7 +134,7 @@ int json_get_list(struct json_object *o, const char *path, struct json_object **
 
 int json_get_str(struct json_object *o, const char *path, const char **out, struct err *err)
 {
-    struct json_object *v;
+    struct json_object *v = NULL;
     if (get(o, path, json_type_string, "a string", &v, err) != 0)
         return -1;
     *out = json_object_get_string(v);
@@ -143,7 +143,7 @@ int json_get_str(struct json_object *o, const char *path, const char **out, stru
 
 int json_get_int(struct json_object *o, const char *path, int64_t *out, struct err *err)
 {
-    struct json_object *v;
+    struct json_object *v = NULL;
     if (get(o, path, json_type_int, "an integer", &v, err) != 0)
         return -1;
     *out = json_object_get_int64(v);
@@ -152,7 +152,7 @@ int json_get_int(struct json_object *o, const char *path, int64_t *out, struct e
 
 int json_get_bool(struct json_object *o, const char *path, bool *out, struct err *err)
 {
-    struct json_object *v;
+    struct json_object *v = NULL;
     if (get(o, path, json_type_boolean, "a boolean", &v, err) != 0)
         return -1;
     *out = json_object_get_boolean(v);

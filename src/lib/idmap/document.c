@@ -52,7 +52,7 @@ static int text_of(struct json_object *o, const char *key, const char **text, si
 
 static int load_mapping(struct mapping *m, struct json_object *o, struct err *err)
 {
-    bool match_is_text;
+    bool match_is_text = false;
     if (!json_object_is_type(o, json_type_object))
         return err_set(err, "(TypeError) a mapping must be an object, it is %s", json_kind(o));
     if (text_of(o, "source", &m->source, &m->source_len, &m->source_is_text, err) != 0 ||
