@@ -186,6 +186,8 @@ class Queues:
             del properties["timestamp"]
         with self._connect() as c:
             ch = c.channel()
+            if properties.get("delivery_mode") == 2:
+                ch.confirm_delivery()  # on disk when this returns
             for body in bodies:
                 raw = body if isinstance(body, bytes) else json.dumps(body).encode()
                 ch.basic_publish("commands", f"{self.service.endpoint_id}.commands", raw,
@@ -391,7 +393,10 @@ class Monitor:
             m = decode(packet, fds)
             self.all.append(m)
             if m.type in (START, REFRESH) and (answer := self.policy(m)):
-                self.send(answer[0], request=m.request, **answer[1])
+                try:
+                    self.send(answer[0], request=m.request, **answer[1])
+                except OSError:
+                    return  # it has ended
             self.got.put(m)
 
     def next(self, kind: int, seconds: float = 10) -> Message:
