@@ -219,7 +219,6 @@ def test_mapping_reload(listen, queues, program):
     rules = json.loads(json.dumps(EXPRESSION))
     rules[0]["mappings"][0]["output"] = "new_{0}"
     monitor.change_mapping(json.dumps(rules))
-    monitor.logged(f"Identity mapping configuration change detected; rereading: {monitor.folder}/idmap.json")
     queues.send(command(queues))
     assert monitor.next(START).user == "new_alice"
     # Broken: the old rules stay.
@@ -235,7 +234,6 @@ def test_mapping_reload(listen, queues, program):
     assert monitor.next(START).user == "new_alice"
     # Back, with a program.
     monitor.change_mapping(json.dumps(external(program)))
-    monitor.logged("change detected", count=3)
     queues.send(command(queues))
     assert monitor.next(START).user == "ext_alice"
 

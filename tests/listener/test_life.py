@@ -10,7 +10,7 @@ import uuid
 
 import pytest
 
-from doubles import FATAL, MAPPING, NOBODY, REGISTERED, START, STOPPING, FAILED, command
+from doubles import FATAL, MAPPING, NOBODY, REGISTERED, START, STOPPING, FAILED, command, identity
 from support.process import wait_for
 
 
@@ -109,10 +109,12 @@ def test_no_identities(listen, queues, web):
     fatal(listen(mapping=None), 0, "Failed to determine identity set; try `whoami` command?")
 
 
-def test_unprivileged_ignores_the_mapping(listen, queues):
-    monitor = listen(root=False)
-    monitor.next(REGISTERED)
-    monitor.logged("`identity_mapping_config_path` specified, but process is not privileged")
+def test_unprivileged_ignores_the_mapping(listen, queues, web):
+    monitor = listen(root=False).up()
+    queues.send(command(queues, globus_identity_set=[identity("x@y", web.identities[0])]))
+    m = monitor.next(START)
+    assert m.user == "root" and m.blob["ep_info"] == {} and m.blob["privileged"] is False
+    assert "multi_user" not in web.registration[2]
 
 
 def test_heartbeats(listen, queues, web):

@@ -213,7 +213,8 @@ def test_failures_of_the_child(listen, queues):
     assert queues.notice()["global_state"]["error"] == (
         "Unable to start user endpoint process for alice [exit code: 77; (ValidationError) 5 is not of "
         "type 'string' in 'schema.json']")
-    monitor.logged("detail for the administrator\n  Request: r-9")
+    monitor.logged("is told: Unable to start user endpoint process for alice [exit code: 77;")
+    monitor.logged("[request r-9]")
     monitor.policy = lambda m: (FAILED, {"code": BAD_ACCOUNT, "text": "see your system administrator",
                                          "admin": "the shell is /usr/sbin/nologin"})
     queues.send(command(queues))

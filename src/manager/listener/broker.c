@@ -50,7 +50,6 @@ static void end(struct broker *b, const char *why)
     if (b->ended || b->closing)
         return;
     b->ended = true;
-    log_error("%s", why);
     b->handlers.on_end(b->arg, why);
 }
 

@@ -57,17 +57,13 @@ static void fill(char *to, size_t size, const char *text)
     snprintf(to, size, "%s", text ? text : "");
 }
 
-/* Tells the monitor that all is over, and why. */
+/* Tells the monitor, which logs it, that all is over, and why. */
 static void fatal(const struct site_end *end)
 {
     struct table_message m = {.type = TABLE_FATAL, .code = end->code};
     autofree char *masked = log_mask(end->for_admin);
     fill(m.text.user, sizeof(m.text.user), end->for_user);
     fill(m.text.admin, sizeof(m.text.admin), masked);
-    if (end->for_user)
-        log_warning("%s", end->for_admin);
-    else
-        log_error("%s", end->for_admin);
     if (table_send(TABLE_SOCKET, &m, -1, -1) < 0)
         log_error("the monitor can't be told: %s", strerror(errno));
 }

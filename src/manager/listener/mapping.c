@@ -94,8 +94,6 @@ void mapping_attach(struct mapping *m, struct loop *l)
 void mapping_reload(struct mapping *m, const struct hello_file *f)
 {
     struct err err = ERR_INIT;
-    if (f->fd >= 0)
-        log_info("Identity mapping configuration change detected; rereading: %s", m->path);
     struct idmap *rules = read_rules(m, f, &err);
     if (!rules) {
         log_error("Unable to update identity configuration -- %s%s\n  Identity configuration path: "

@@ -112,15 +112,15 @@ static void bad_name(const struct command *c, struct command_fault *f)
     command_opaque("InvalidCommandError", &f->notice);
 }
 
-/* Steps of the session and of prepare, and what ended the child: the monitor has logged the
- * detail. */
-static void failed_child(const struct table_message *m, const char *account,
-                         struct command_fault *f)
+/* Steps of the session and of prepare, refusals of the account, limits: the monitor has logged why,
+ * with what the administrator should see; our line ties it to the request. */
+static void failed_child(const struct table_message *m, const struct command *c,
+                         const char *account, struct command_fault *f)
 {
     autobuf struct buf clean = BUF_INIT;
     refusal_clean(m->text.user, &clean);
     const char *text = clean.data ? clean.data : "";
-    f->level = LOG_L_ERROR;
+    f->level = LOG_L_WARNING;
     if (m->code >= 70)
         buf_fmt(&f->notice, "Unable to start user endpoint process for %s [exit code: %d; %s]",
                 account, m->code, text);
@@ -130,9 +130,7 @@ static void failed_child(const struct table_message *m, const char *account,
         buf_fmt(&f->notice, "Unable to start user endpoint process for %s: %s", account, text);
     else
         buf_str(&f->notice, "General or unknown failure starting user endpoint");
-    buf_add(&f->log, f->notice.data, f->notice.len);
-    if (m->text.admin[0] && strcmp(m->text.admin, m->text.user) != 0)
-        buf_fmt(&f->log, "\n  %s", m->text.admin);
+    buf_fmt(&f->log, "The requester of user endpoint %s is told: %s", c->name, f->notice.data);
 }
 
 void refusal_explain(const struct table_message *m, const struct command *c, const char *account,
@@ -149,6 +147,6 @@ void refusal_explain(const struct table_message *m, const struct command *c, con
         bad_name(c, f);
         break;
     default:
-        failed_child(m, account, f);
+        failed_child(m, c, account, f);
     }
 }

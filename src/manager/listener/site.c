@@ -74,14 +74,6 @@ static void decide_mapping(struct site *s, const struct hello *h)
     s->local_user = xstrdup(h->m.hello.local_user);
     if (path)
         s->mapping_path = in_folder(h, path);
-    if (path && !can_change)
-        log_warning("`identity_mapping_config_path` specified, but process is not privileged; no "
-                    "identity is mapped  (ignored) '%s'",
-                    path);
-    if (!path && can_change)
-        log_warning("No identity mapping is configured: user endpoints run as %s, with the rights "
-                    "of this manager, for the identities that registered it",
-                    s->local_user);
 }
 
 static void find_template(struct site *s, const struct hello *h)
