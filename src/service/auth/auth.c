@@ -7,6 +7,7 @@
 #include "lib/base/alloc.h"
 #include "lib/base/clock.h"
 #include "lib/base/log.h"
+#include "lib/base/paths.h"
 #include "service/auth/private.h"
 
 #define THREADS 2
@@ -144,7 +145,11 @@ struct auth *auth_create(const struct auth_opts *opts, struct err *err)
         for (size_t n = strlen(a->public_url); n > 0 && a->public_url[n - 1] == '/'; n--)
             a->public_url[n - 1] = '\0';
     }
-    if (read_config(a, err) != 0 || (a->key = key_open(opts->data_dir, err)) == NULL) {
+    autofree char *web = paths_share("web");
+    if (read_config(a, err) != 0 ||
+        sources_open(&a->sources, json_at(a->config, "sources"), a->domain, err) != 0 ||
+        (a->pages = pages_open(web, err)) == NULL ||
+        (a->key = key_open(opts->data_dir, err)) == NULL) {
         auth_destroy(a);
         return NULL;
     }
@@ -170,12 +175,29 @@ void auth_destroy(struct auth *a)
     limit_destroy(a->tries_name);
     limit_destroy(a->tries_client);
     key_close(a->key);
+    sources_close(&a->sources);
+    pages_close(a->pages);
     json_object_put(a->config);
     free(a->data_dir);
     free(a->public_url);
     free(a->domain);
     free(a->provider_name);
     free(a);
+}
+
+struct pages *auth_pages(struct auth *a)
+{
+    return a->pages;
+}
+
+/* Style sheets, scripts, pictures; templates are never shown as they are. */
+static void auth_file(struct req *r)
+{
+    struct auth *a = req_arg(r);
+    const char *name = req_param(r, "file");
+    size_t n = strlen(name);
+    bool template = n > 5 && strcmp(name + n - 5, ".html") == 0;
+    page_file(r, a->pages, template ? "" : name);
 }
 
 #define FORM_MAX (64u << 10)
@@ -192,6 +214,18 @@ const struct route *auth_routes(void)
          .path = "/.well-known/openid-configuration",
          .handler = auth_openid_configuration},
         {.method = "GET", .path = "/jwk.json", .handler = auth_jwks},
+        {.method = "GET", .path = "/v2/api/projects", .handler = auth_projects},
+        {.method = "POST", .path = "/v2/api/projects", .handler = auth_project_make},
+        {.method = "POST", .path = "/v2/api/policies", .handler = auth_policy_make},
+        {.method = "GET", .path = "/v2/oauth2/authorize", .handler = auth_authorize_page},
+        {.method = "POST", .path = "/v2/oauth2/authorize", .handler = auth_authorize_post},
+        {.method = "GET", .path = "/v2/web/auth-code", .handler = auth_code_page},
+        {.method = "GET", .path = "/v2/web/with/{source}", .handler = auth_with},
+        {.method = "GET", .path = "/v2/web/with/{source}/back", .handler = auth_with_back},
+        {.method = "GET", .path = "/web/{file}", .handler = auth_file},
+        {.method = "GET", .path = "/web/sign-in", .handler = auth_sign_in_page},
+        {.method = "POST", .path = "/web/sign-in", .handler = auth_sign_in_post},
+        {.method = "POST", .path = "/web/sign-out", .handler = auth_sign_out},
         {.method = NULL},
     };
     return routes;

@@ -55,6 +55,14 @@ void auth_compute(struct auth *a, struct req *r, auth_f *then);
  * 401.  Requests that change something must carry the session's CSRF token (header X-CSRF-Token or
  * form field csrf). */
 void auth_page(struct auth *a, struct req *r, auth_f *then);
+/* The CSRF token of the request's session, for a page to send back; only inside auth_page()'s
+ * callback. */
+#define AUTH_CSRF_TEXT 65
+void auth_csrf(struct req *r, char out[AUTH_CSRF_TEXT]);
+
+/* The service's pages, for those who show some. */
+struct pages;
+struct pages *auth_pages(struct auth *a);
 
 /* Evaluates an authentication policy for who; 0, or -1 with the authorization_parameters object of
  * web-service.md 1.4 (the caller's). */

@@ -5,9 +5,11 @@
  *   call.c       who is the client of a request to the token endpoint?
  *   oauth.c      /v2/oauth2/token, /revoke, /introspect
  *   info.c       userinfo, identities, openid-configuration, jwk.json
- *   authorize.c  the sign-in of a person at the authorize page
- *   session.c    browsers that are signed in
- *   policy.c     projects, authentication policies and their evaluation */
+ *   signin.c     a password or another provider's word becomes a browser session
+ *   session.c    browsers that are signed in; sign-in and sign-out of the console
+ *   with.c       the way to another provider and back
+ *   authorize.c  the sign-in of a person for a program: a code
+ *   projects.c   projects and authentication policies, and the question at a submit */
 #ifndef SALLYPORT_AUTH_PRIVATE_H
 #define SALLYPORT_AUTH_PRIVATE_H
 
@@ -18,8 +20,10 @@
 #include "service/auth/limit.h"
 #include "service/auth/people.h"
 #include "service/auth/secret.h"
+#include "service/auth/source.h"
 #include "service/auth/tokens.h"
 #include "service/auth/work.h"
+#include "service/web/page.h"
 
 struct auth {
     struct store *store;
@@ -35,6 +39,8 @@ struct auth {
     struct limit *tries_peer, *tries_name; /* sign-ins of people */
     struct limit *tries_client;            /* wrong secrets of programs, by address */
     struct lifetimes life;
+    struct sources sources;
+    struct pages *pages; /* NULL: not installed, there are no pages then */
     struct loop_timer *tidy_timer;
     bool tidying;
 };
@@ -62,7 +68,36 @@ typedef void client_f(void *arg, const struct client *c);
 void auth_client(struct auth *a, struct req *r, bool needs_secret, client_f *then, void *arg,
                  void (*give_up)(void *arg));
 
-extern const struct route auth_oauth_routes[];
+/* ---- session.c: browsers ---- */
+#define SESSION_COOKIE "sallyport_session"
+#define FORM_COOKIE "sallyport_form" /* before there is a session */
+void session_cookie_set(struct auth *a, struct req *r, const char *secret);
+/* Ties a form to this browser: the value for the form's field `csrf`; sets the cookie when the
+ * browser has none. */
+void session_form_token(struct auth *a, struct req *r, char out[SECRET_HASH_TEXT]);
+bool session_form_fits(struct req *r); /* does the posted field fit the cookie? */
+/* The same for somebody who is signed in. */
+bool session_csrf_fits(struct req *r);
+/* then gets the grant of the session cookie or NULL. */
+void session_look_up(struct auth *a, struct req *r, grant_f *then, void *arg);
+/* "/path?query" of this service, and nothing that leads elsewhere. */
+bool session_path_is_ours(const char *path);
+/* A page with one sentence. */
+void session_message(struct auth *a, struct req *r, int status, const char *title,
+                     const char *text);
+
+void auth_sign_in_page(struct req *r); /* /web/sign-in */
+void auth_sign_in_post(struct req *r);
+void auth_sign_out(struct req *r);
+void auth_with(struct req *r);      /* /v2/web/with/{source}: to another provider */
+void auth_with_back(struct req *r); /* and back */
+void auth_authorize_page(struct req *r);
+void auth_authorize_post(struct req *r);
+void auth_code_page(struct req *r);
+void auth_projects(struct req *r);
+void auth_project_make(struct req *r);
+void auth_policy_make(struct req *r);
+
 void auth_token(struct req *r);
 void auth_revoke(struct req *r);
 void auth_introspect(struct req *r);
