@@ -31,12 +31,15 @@ import tempfile
 import time
 import traceback
 import xml.etree.ElementTree as ElementTree
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 
 TOP = pathlib.Path(__file__).resolve().parent.parent
 PR_SET_CHILD_SUBREAPER = 36
 UNIT_TIMEOUT_S = 600
-FOLDER_TIMEOUT_S = 600
+FOLDER_TIMEOUT_S = 900
 
 
 @dataclass
@@ -87,10 +90,10 @@ class Run:
         part.seconds = time.monotonic() - begin
         self.parts.append(part)
         skipped = f", {len(part.skipped)} skipped" if part.skipped else ""
-        print(f"{part.name:<16} {part.passed:5} passed, {len(part.failed)} failed{skipped}"
-              f"  ({part.seconds:.1f} s)", flush=True)
-        for name in part.failed:
-            print(f"    FAILED {name}", flush=True)
+        lines = [f"{part.name:<16} {part.passed:5} passed, {len(part.failed)} failed{skipped}"
+                 f"  ({part.seconds:.1f} s)"]
+        lines += [f"    FAILED {name}" for name in part.failed]
+        print("\n".join(lines), flush=True)
 
 
 def end_group(process: subprocess.Popen[bytes]) -> None:
@@ -253,20 +256,29 @@ def tests_folders(run: Run) -> list[pathlib.Path]:
     return [folder for folder in sorted(folders) if run.wants(folder.name)]
 
 
+def sanitized(run: Run) -> None:
+    if build(run, "build-asan", "-Db_sanitize=address,undefined"):
+        unit(run, "unit-asan", "build-asan", ASAN_OPTIONS="detect_stack_use_after_return=1",
+             UBSAN_OPTIONS="halt_on_error=1:print_stacktrace=1")
+
+
 def everything(run: Run) -> None:
     if run.wants("lint"):
         lint(run)
     folders = tests_folders(run)
+    jobs: list[Callable[[], None]] = []
+    if run.wants("unit-asan") and not run.options.quick:
+        jobs.append(lambda: sanitized(run))
     if (run.wants("unit") or folders) and build(run, "build-release"):
         if run.wants("unit"):
             unit(run, "unit", "build-release")
         prefix = install(run, "build-release") if folders else None
-        for folder in folders if prefix else []:
-            system(run, folder, prefix)
-    if run.wants("unit-asan") and not run.options.quick:
-        if build(run, "build-asan", "-Db_sanitize=address,undefined"):
-            unit(run, "unit-asan", "build-asan", ASAN_OPTIONS="detect_stack_use_after_return=1",
-                 UBSAN_OPTIONS="halt_on_error=1:print_stacktrace=1")
+        if prefix:
+            jobs += [partial(system, run, folder, prefix) for folder in folders]
+    # Two at a time: most of the time a system test waits for something.
+    with ThreadPoolExecutor(max_workers=2) as pool:
+        for done in [pool.submit(job) for job in jobs]:
+            done.result()
 
 
 def in_child(run: Run) -> None:
