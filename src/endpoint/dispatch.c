@@ -159,6 +159,7 @@ static bool give(struct dispatch *d, struct seat *s, struct task *t)
     leave_queue(d, t);
     TAILQ_INSERT_TAIL(&s->tasks, t, line);
     t->seat = s;
+    memcpy(t->block, s->block, sizeof(t->block));
     s->held++;
     return true;
 }

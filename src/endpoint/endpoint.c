@@ -23,9 +23,8 @@ static void audit(struct endpoint *e, const struct task *t, const char *state, c
     int fd = e->o.document->audit_fd;
     if (fd < 0)
         return;
-    const char *block = t->seat != NULL ? seat_block(t->seat) : NULL;
-    autofree char *job = block != NULL ? nodes_job(e->nodes, block) : NULL;
-    if (audit_write(fd, t->function_id, t->id, block, job, state, message) != 0)
+    autofree char *job = t->block[0] != '\0' ? nodes_job(e->nodes, t->block) : NULL;
+    if (audit_write(fd, t->function_id, t->id, t->block, job, state, message) != 0)
         endpoint_stop(e, "Unable to write audit log; endpoint may not continue");
 }
 

@@ -29,6 +29,7 @@ struct task {
     int64_t received_ns;
     uint64_t received_us;
     struct seat *seat; /* who has it; NULL = waits */
+    char block[32];    /* where it runs or ran last */
     bool started;      /* a worker runs it */
     bool journaled;    /* on disk, its delivery acknowledged */
     struct failure failure;

@@ -265,12 +265,11 @@ class Uep:
         self.process.wait(10)
 
     def children(self):
-        """Living processes whose environment names our directory."""
-        needle = f"GLOBUS_COMPUTE_ENDPOINT_DIR={self.dir}".encode()
+        """Living processes that work in our folders (the endpoint itself aside)."""
         found = []
         for entry in pathlib.Path("/proc").iterdir():
             try:
-                if entry.name.isdigit() and needle in (entry / "environ").read_bytes().split(b"\0"):
+                if entry.name.isdigit() and os.readlink(entry / "cwd").startswith(str(self.cloud.folder)):
                     found.append(int(entry.name))
             except OSError:
                 continue
