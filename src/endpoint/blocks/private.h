@@ -34,7 +34,7 @@ struct blocks {
     struct block **all;
     size_t count;
     unsigned next_id;
-    size_t requested, bad; /* blocks ever; those that ended FAILED or MISSING */
+    size_t requested, bad; /* blocks ever; those that ended before any agent came */
     size_t outstanding;
     uint64_t idle_since_us; /* 0 = there are tasks */
     uint64_t polled_us;     /* 0 = at the next pass */

@@ -39,10 +39,10 @@ void block_state(struct block *k, enum job_state state)
     k->since = clock_unix();
     if (!job_state_is_final(state))
         return;
-    if (state == JOB_MISSING || state == JOB_FAILED) {
+    /* A block that served and then broke (its agent was killed) shows that blocks can serve. */
+    if ((state == JOB_MISSING || state == JOB_FAILED) && !k->registered) {
         b->bad++;
-        if (!k->registered)
-            breaker_failed(&b->breaker, loop_now_us(b->loop));
+        breaker_failed(&b->breaker, loop_now_us(b->loop));
     }
     if (state != JOB_SCALED_IN && k->job_id != NULL) /* others leave it with a cancellation */
         jobs_file_remove(b->file, k->job_name);
