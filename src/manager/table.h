@@ -21,7 +21,7 @@
  * system.  It dies with the monitor.
  * What it writes to the log pipe goes to the manager's log: one write() a message, "<N>" with a
  * syslog priority 7 debug .. 3 error in front, which is what log_console(true, false) with
- * log_journal(true) makes.  Lines without it continue the message before.
+ * log_journal(true) makes.  Lines that begin with a blank belong to the message before.
  *
  * Who logs what: the monitor whatever it does to processes (Creating new user endpoint, Command
  * stopped normally, Signaling shutdown, refusals), the listener whatever it decides (forked

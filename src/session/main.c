@@ -167,6 +167,8 @@ int main(int argc, char **argv)
     arguments(&s, argc, argv);
     if (setsid() < 0)
         session_fail(&s, SESSION_SETSID, "setsid");
+    if (getsid(0) != getpid() || getpgid(0) != getpid())
+        fail_without_errno(&s, SESSION_SETSID, "no session of its own although the system said so");
     signals(&s);
     unsigned empty = descriptors(&s);
     limits(&s);

@@ -3,8 +3,8 @@
 import os
 import signal
 
-import table
-from conftest import needs_root, wait_ready, wait_until
+import monitor_table as table
+from monitor_harness import needs_root, wait_ready, wait_until
 
 pytestmark = needs_root
 
@@ -32,19 +32,18 @@ def test_banner_and_files(manager):
     assert not (manager.dir / "daemon.pid").exists()
 
 
-def test_start_and_end(manager, accounts):
+def test_start_and_end(manager, ada):
     c = manager.begin()
-    a = accounts[0]
-    answer = c.started(a.pw_name, "uep.1", blob=manager.blob("p"), command="gce _start uep.1")
+    answer = c.started(ada.name, "uep.1", blob=manager.blob("p"), command="gce _start uep.1")
     seen = manager.probe("p")
     assert int(seen["pid"]) == answer.pid
     manager.wait_log(
-        f"Creating new user endpoint (pid: {answer.pid}) [({a.pw_name}, uep.1) gce _start uep.1]"
+        f"Creating new user endpoint (pid: {answer.pid}) [({ada.name}, uep.1) gce _start uep.1]"
     )
     wait_ready(answer.pid)
     os.kill(answer.pid, signal.SIGTERM)
     gone = c.expect(table.EXITED)
-    assert (gone.pid, gone.user, gone.name, gone.code) == (answer.pid, a.pw_name, "uep.1", 0)
+    assert (gone.pid, gone.user, gone.name, gone.code) == (answer.pid, ada.name, "uep.1", 0)
     manager.wait_log(
-        f"Command stopped normally ({answer.pid}) [({a.pw_name}, uep.1) gce _start uep.1]"
+        f"Command stopped normally ({answer.pid}) [({ada.name}, uep.1) gce _start uep.1]"
     )

@@ -95,6 +95,22 @@ static int take_memfd(const struct line *l, int pidfd)
     return writable;
 }
 
+/* The other end of the pipe that it writes its audit messages to. */
+static struct trail_pipe *take_audit_pipe(struct monitor *m, int pidfd)
+{
+    struct stat st;
+    char path[64];
+    int fd = (int)syscall(SYS_pidfd_getfd, pidfd, HANDOVER_AUDIT, 0);
+    if (fd < 0)
+        return NULL;
+    snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+    int reading = fstat(fd, &st) == 0 && S_ISFIFO(st.st_mode)
+                      ? open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC)
+                      : -1;
+    close(fd);
+    return reading < 0 ? NULL : trail_pipe_adopt(m->trail, reading);
+}
+
 static void adopt(struct monitor *m, const struct line *l)
 {
     int pidfd = (int)syscall(SYS_pidfd_open, l->pid, 0);
@@ -107,7 +123,7 @@ static void adopt(struct monitor *m, const struct line *l)
         return;
     }
     struct child *c = child_new(m);
-    c->adopted = true;
+    c->adopted = c->announced = true;
     c->pid = l->pid;
     c->pidfd = pidfd;
     c->start_time = l->start_time;
@@ -121,6 +137,10 @@ static void adopt(struct monitor *m, const struct line *l)
     snprintf(c->id, sizeof(c->id), "%s", l->id);
     snprintf(c->command, sizeof(c->command), "%s", l->command);
     c->memfd = take_memfd(l, pidfd);
+    if (m->trail)
+        c->audit = take_audit_pipe(m, pidfd);
+    if (c->audit)
+        trail_pipe_start(c->audit, c->uid, c->pid, c->id, c->name);
     child_state_set(c, CHILD_RUNNING);
     child_watch(c);
     log_info("Adopted user endpoint of a former manager (pid: %d) [(%s, %s) %s]", (int)c->pid,

@@ -84,6 +84,7 @@ void child_free(struct child *c)
     if (c->deadline)
         loop_timer_destroy(c->deadline);
     relay_finish(c->relay);
+    trail_pipe_finish(c->audit);
     close_it(&c->pidfd);
     close_it(&c->memfd);
     close_it(&c->status_fd);
@@ -148,7 +149,8 @@ void child_answer_running(struct child *c)
 {
     struct table_message answer = {.pid = c->pid};
     for (unsigned i = 0; i < c->n_waiters; i++) {
-        answer.type = i == 0 && !c->adopted ? TABLE_STARTED : TABLE_RUNNING;
+        answer.type = c->announced ? TABLE_RUNNING : TABLE_STARTED;
+        c->announced = true;
         answer.request = c->waiters[i].request;
         snprintf(answer.start.user, sizeof(answer.start.user), "%s", c->user);
         snprintf(answer.start.name, sizeof(answer.start.name), "%s", c->name);

@@ -16,6 +16,7 @@
 #include "lib/handover/handover.h"
 #include "manager/monitor/monitor.h"
 #include "manager/monitor/relay.h"
+#include "manager/monitor/trail.h"
 
 enum child_state { CHILD_LOOKUP, CHILD_BOOT, CHILD_RUNNING };
 
@@ -32,6 +33,7 @@ struct child {
     struct monitor *m;
     enum child_state state;
     bool over, adopted, refresh_warned;
+    bool announced; /* somebody has heard STARTED */
     pid_t pid;
     int pidfd;
     struct loop_io *pid_io;
@@ -49,6 +51,7 @@ struct child {
     struct loop_io *status_io;
     struct loop_timer *deadline;
     struct relay *relay;
+    struct trail_pipe *audit;       /* NULL = no audit log */
     struct handover_record *record; /* why it failed */
     struct waiter waiters[CHILD_WAITERS];
     unsigned n_waiters;

@@ -124,6 +124,8 @@ static void account_came(struct child *c, struct account *a)
     }
     child_state_set(c, CHILD_BOOT);
     state_add(c->m->children->state, c);
+    if (c->audit)
+        trail_pipe_start(c->audit, c->uid, c->pid, c->id, c->name);
     if (write(c->gate_fd, "g", 1) != 1)
         log_debug("pid=%d has left its gate", (int)c->pid); /* its end will tell */
     gate_close(c);

@@ -50,7 +50,7 @@ static void died_young(struct child *c, const siginfo_t *si)
         snprintf(admin, sizeof(admin), "the process left with exit code %d before it had begun",
                  si->si_status);
     else
-        snprintf(admin, sizeof(admin), "the process was ended by signal %d before its exec",
+        snprintf(admin, sizeof(admin), "the process was ended by signal %d while it was starting",
                  si->si_status);
     log_error("Unable to start user endpoint process for %s [%s]", c->user, admin);
     child_answer_failed(c, TABLE_DIED, "The user endpoint died while it was starting", admin);

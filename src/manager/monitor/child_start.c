@@ -141,6 +141,11 @@ static int make_pipes(struct monitor *m, struct child *c, struct launch *l)
     if (relay_pipe(log) < 0)
         return -1;
     l->fds[STDERR_FILENO] = log[1];
+    if (m->trail) {
+        c->audit = trail_pipe_create(m->trail, &l->fds[HANDOVER_AUDIT]);
+        if (!c->audit)
+            return -1;
+    }
     snprintf(prefix, sizeof(prefix), "(%s, %s) ", c->user, c->name);
     c->relay = relay_create(m->loop, log[0], prefix, CHILD_LINES);
     return 0;
@@ -256,6 +261,7 @@ static bool request_is_good(struct monitor *m, struct table_message *req)
 void child_start(struct monitor *m, const struct table_message *message, int token_fd, int blob_fd)
 {
     autobuf struct buf token = BUF_INIT;
+    struct err err = ERR_INIT;
     struct table_message req = *message;
     if (!request_is_good(m, &req))
         return;
@@ -271,7 +277,10 @@ void child_start(struct monitor *m, const struct table_message *message, int tok
             child_answer_running(c);
         return;
     }
-    if (read_token(token_fd, &token) < 0 || sealed_size(blob_fd, TABLE_BLOB_MAX) < 0)
+    if (trail_check(m->trail, &err) < 0)
+        refuse(m, &req, TABLE_LIMIT, "The endpoint starts nothing at present; try again later",
+               err.text);
+    else if (read_token(token_fd, &token) < 0 || sealed_size(blob_fd, TABLE_BLOB_MAX) < 0)
         refuse(m, &req, TABLE_BAD_GRANT, "The start request could not be handled",
                "a descriptor of the listener is no sealed memory file, or too large");
     else

@@ -218,12 +218,12 @@ static void on_fatal(struct listener *l, struct table_message *in, int fds[2])
 {
     char *text = in->text.user[0] ? in->text.user : in->text.admin;
     int code = in->code >= 0 && in->code <= 125 ? in->code : 70;
+    bool was_refused = code == 65 || code == 69; /* registration: always said on standard output */
     clean_text(text, TABLE_TEXT, true);
-    clean_text(in->text.admin, TABLE_TEXT, true);
-    log_error("%s", in->text.admin[0] ? in->text.admin : text);
-    /* Registration refused (65, 69) has always been said on standard output. */
+    log_info("The listener asks for the end of the manager (exit code: %d)", code);
     if (!l->m->opt.console && text[0])
-        dprintf(code == 65 || code == 69 ? STDOUT_FILENO : STDERR_FILENO, "%s\n", text);
+        dprintf(was_refused ? STDOUT_FILENO : STDERR_FILENO, "%s%s\n",
+                was_refused || strncmp(text, "Error: ", 7) == 0 ? "" : "Error: ", text);
     monitor_stop(l->m, code);
 }
 

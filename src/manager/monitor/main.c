@@ -39,6 +39,7 @@
 #include "manager/monitor/settings_run.h"
 #include "manager/monitor/state.h"
 #include "manager/monitor/stop.h"
+#include "manager/monitor/trail.h"
 #include "manager/monitor/watch.h"
 
 /* Before anything else of a terminal's user can say: to the log, and to whoever looks. */
@@ -190,7 +191,7 @@ static int set_up(struct monitor *m)
         return 1;
     }
     if (open_log(m, &err) < 0 || find_listener_account(m, &err) < 0 || settings_run(m, &err) < 0 ||
-        find_listener_account(m, &err) < 0 || identity_load(m, &err) < 0)
+        find_listener_account(m, &err) < 0 || identity_load(m, &err) < 0 || trail_open(m, &err) < 0)
         return fail(m, 1, err.text);
     if (m->set.debug)
         log_level_set(LOG_L_DEBUG);
@@ -236,6 +237,7 @@ static void hangup_cb(void *arg)
     struct monitor *m = arg;
     if (log_reopen() < 0)
         log_error("cannot open the log anew: %m");
+    trail_reopen(m->trail);
     for (enum table_file f = TABLE_CONFIG; f < TABLE_TOKENS; f++)
         listener_send_file(m->listener, f);
 }
@@ -267,9 +269,6 @@ static int take_over(struct monitor *m, struct err *err)
     if (!m->pidfile)
         return -1;
     pidfile_watch(m->pidfile, m->loop, terminate_cb, m);
-    m->children->state = state_open(m, err);
-    if (!m->children->state)
-        log_warning("%s: the next manager could not adopt the user endpoints", err->text);
     return 0;
 }
 
@@ -280,9 +279,12 @@ static int begin(struct monitor *m, const char *endpoint_id, struct err *err)
         m->endpoint_id[0] = '\0';
         return EX_CANTCREAT;
     }
-    if (identity_store(m, err) < 0)
+    if (identity_store(m, err) < 0 || trail_begin(m->trail, err) < 0)
         return 1;
     identity_begins(m);
+    m->children->state = state_open(m, err);
+    if (!m->children->state)
+        log_warning("%s: the next manager could not adopt the user endpoints", err->text);
     watch_mapping(m);
     (void)sd_notifyf(0, "READY=1\nSTATUS=Endpoint %s", m->endpoint_id);
     detach_done(m);
@@ -329,6 +331,7 @@ static int live(struct monitor *m)
     m->listener = NULL;
     watch_destroy(m->watch);
     children_destroy(m->children);
+    trail_close(m->trail);
     stop_destroy(m->stop);
     identity_ends(m);
     pidfile_release(m->pidfile);

@@ -1,5 +1,5 @@
-/* See relay.h.  A message is a line with "<N>" in front (a syslog priority) and the lines without
- * it that follow in the same read. */
+/* See relay.h.  A message is a line and those after it that begin with a blank.  "<N>" in front (a
+ * syslog priority) gives its level, and that of the lines without it in the same read. */
 #include "manager/monitor/relay.h"
 
 #include <errno.h>
@@ -56,16 +56,18 @@ static void take_line(struct relay *r)
 {
     const char *p = r->line.data;
     size_t n = r->line.len;
-    bool is_new = n >= 3 && p[0] == '<' && p[1] >= '0' && p[1] <= '7' && p[2] == '>';
-    if (is_new || !r->has_message) {
-        flush(r);
-        r->level = is_new ? level_of(p[1]) : LOG_L_INFO;
-        r->has_message = true;
-        p += is_new ? 3 : 0;
-        n -= is_new ? 3 : 0;
-    } else {
+    bool has_level = n >= 3 && p[0] == '<' && p[1] >= '0' && p[1] <= '7' && p[2] == '>';
+    bool goes_on = r->has_message && n > 0 && (p[0] == ' ' || p[0] == '\t');
+    if (goes_on && r->message.len < MESSAGE_MAX)
         buf_char(&r->message, '\n');
+    if (!goes_on)
+        flush(r);
+    if (has_level) {
+        r->level = level_of(p[1]);
+        p += 3;
+        n -= 3;
     }
+    r->has_message = true;
     if (r->message.len + n > MESSAGE_MAX)
         n = r->message.len < MESSAGE_MAX ? MESSAGE_MAX - r->message.len : 0;
     if (n)
@@ -81,8 +83,10 @@ static void take(struct relay *r, const char *p, size_t n)
         else if (r->line.len < MESSAGE_MAX && p[i] != '\0')
             buf_char(&r->line, p[i]);
     }
-    if (r->line.len == 0)
+    if (r->line.len == 0) {
         flush(r);
+        r->level = LOG_L_INFO;
+    }
 }
 
 /* False at the end of the pipe. */
@@ -122,7 +126,10 @@ int relay_pipe(int fds[2])
 struct relay *relay_create(struct loop *l, int fd, const char *prefix, unsigned lines_per_10s)
 {
     struct relay *r = xcalloc(1, sizeof(*r));
-    *r = (struct relay){.fd = fd, .prefix = xstrdup(prefix), .rate = LOG_RATE(lines_per_10s, 10)};
+    *r = (struct relay){.fd = fd,
+                        .level = LOG_L_INFO,
+                        .prefix = xstrdup(prefix),
+                        .rate = LOG_RATE(lines_per_10s, 10)};
     r->io = loop_io_create(l, fd, EPOLLIN, read_cb, r);
     return r;
 }
