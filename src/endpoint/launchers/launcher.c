@@ -72,9 +72,16 @@ static void end_with_host_file(struct buf *out)
     buf_str(out, "rm -f \"$HOSTFILE\"\n[ $STATUS -eq 0 ] || exit $STATUS\n");
 }
 
-static void begin(struct buf *out, const struct launch *l)
+enum cores { NO_CORES, LOCAL_CORES, SLURM_CORES };
+
+static void begin(struct buf *out, struct json_object *o, const struct launch *l, enum cores cores)
 {
-    buf_fmt(out, "set -e\nWORKERCOUNT=%d\n", copies(l));
+    buf_str(out, "set -e\n");
+    if (cores == LOCAL_CORES)
+        local_cores(out, o);
+    else if (cores == SLURM_CORES)
+        slurm_cores(out, o);
+    buf_fmt(out, "WORKERCOUNT=%d\n", copies(l));
 }
 
 static void write_simple(struct buf *out, struct json_object *o, const struct launch *l)
@@ -90,8 +97,7 @@ static void write_wrapped(struct buf *out, struct json_object *o, const struct l
 static void write_single_node(struct buf *out, struct json_object *o, const struct launch *l)
 {
     bool fail_on_any = json_object_get_boolean(json_object_object_get(o, "fail_on_any"));
-    begin(out, l);
-    local_cores(out, o);
+    begin(out, o, l, LOCAL_CORES);
     buf_fmt(out,
             "PIDS=\"\"\nCMD() {\n%s\n}\nfor COUNT in $(seq 1 1 $WORKERCOUNT); do\n"
             "    CMD $COUNT &\n    PIDS=\"$PIDS $!\"\ndone\n"
@@ -104,8 +110,7 @@ static void write_single_node(struct buf *out, struct json_object *o, const stru
 
 static void write_srun(struct buf *out, struct json_object *o, const struct launch *l)
 {
-    begin(out, l);
-    slurm_cores(out, o);
+    begin(out, o, l, SLURM_CORES);
     command_file(out, l, "SLURM_JOB_NAME");
     buf_fmt(out, "srun --ntasks %d -l %s bash \"$CMD_FILE\"\n", copies(l),
             text_option(o, "overrides", ""));
@@ -115,8 +120,7 @@ static void write_srun(struct buf *out, struct json_object *o, const struct laun
 static void write_srun_mpi(struct buf *out, struct json_object *o, const struct launch *l)
 {
     const char *overrides = text_option(o, "overrides", "");
-    begin(out, l);
-    slurm_cores(out, o);
+    begin(out, o, l, SLURM_CORES);
     command_file(out, l, "SLURM_JOB_NAME");
     buf_fmt(out,
             "if (( WORKERCOUNT > NODES )); then\n"
@@ -131,7 +135,7 @@ static void write_srun_mpi(struct buf *out, struct json_object *o, const struct 
 
 static void write_aprun(struct buf *out, struct json_object *o, const struct launch *l)
 {
-    begin(out, l);
+    begin(out, o, l, NO_CORES);
     command_file(out, l, "JOBNAME");
     buf_fmt(out, "aprun -n %d -N %d %s /bin/bash \"$CMD_FILE\" &\nwait\n", copies(l),
             l->tasks_per_node, text_option(o, "overrides", ""));
@@ -140,7 +144,7 @@ static void write_aprun(struct buf *out, struct json_object *o, const struct lau
 
 static void write_jsrun(struct buf *out, struct json_object *o, const struct launch *l)
 {
-    begin(out, l);
+    begin(out, o, l, NO_CORES);
     command_file(out, l, "JOBNAME");
     buf_fmt(out, "jsrun -n %d -r %d %s /bin/bash \"$CMD_FILE\" &\nwait\n", copies(l),
             l->tasks_per_node, text_option(o, "overrides", ""));
@@ -149,8 +153,7 @@ static void write_jsrun(struct buf *out, struct json_object *o, const struct lau
 
 static void write_mpiexec(struct buf *out, struct json_object *o, const struct launch *l)
 {
-    begin(out, l);
-    local_cores(out, o);
+    begin(out, o, l, LOCAL_CORES);
     command_file(out, l, "JOBNAME");
     host_file(out);
     buf_fmt(out,
@@ -163,8 +166,7 @@ static void write_mpiexec(struct buf *out, struct json_object *o, const struct l
 
 static void write_mpirun(struct buf *out, struct json_object *o, const struct launch *l)
 {
-    begin(out, l);
-    local_cores(out, o);
+    begin(out, o, l, LOCAL_CORES);
     command_file(out, l, "JOBNAME");
     buf_fmt(out, "mpirun -np $WORKERCOUNT %s %s \"$CMD_FILE\"\n", text_option(o, "overrides", ""),
             text_option(o, "bash_location", "/bin/bash"));
@@ -173,8 +175,7 @@ static void write_mpirun(struct buf *out, struct json_object *o, const struct la
 
 static void write_parallel(struct buf *out, struct json_object *o, const struct launch *l)
 {
-    begin(out, l);
-    local_cores(out, o);
+    begin(out, o, l, LOCAL_CORES);
     command_file(out, l, "JOBNAME");
     host_file(out);
     buf_fmt(

@@ -204,6 +204,7 @@ static void local_submit(struct provider *p, const char *job_name, const char *s
     struct shell *old = map_put(own->shells, id, s); /* pids come again */
     if (old != NULL && own->waits == NULL)
         shell_free(old);
+    loop_timer_set(own->tell, 0, 0); /* it runs */
     cb(arg, &(struct submitted){.job_id = id});
 }
 
