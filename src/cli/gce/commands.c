@@ -113,6 +113,19 @@ static const struct option_def list_options[] = {
     {0},
 };
 
+static const struct option_def map_identity_options[] = {
+    {"--endpoint", 'e', OPTION_TEXT, "NAME_OR_UUID",
+     "Take the mapping file, the id and the rules for accounts from this endpoint"},
+    PATH("--config", "The identity mapping document, a JSON list"),
+    TEXT("--endpoint-id", "UUID", "What external mapping programs are told"),
+    {"--identities", 0, OPTION_INPUT, "FILE",
+     "The identity set: a JSON list, or an object with `identities`; - for standard input"},
+    FLAG("--json", "A JSON object {username, matched_identity, candidates, explanation, account}"),
+    FLAG("--check", "Print the mapped identities as globus-idm-validator does"),
+    FLAG("--first", "With --check: only the name that the endpoint would choose"),
+    {0},
+};
+
 const struct command commands[] = {
     {.name = "completion",
      .summary = "Print a completion script for bash, zsh or fish",
@@ -180,6 +193,15 @@ const struct command commands[] = {
      .examples = "logout\nlogout --force",
      .options = logout_options,
      .run = cmd_logout},
+    {.name = "map-identity",
+     .summary = "Explain whom an identity set is mapped to",
+     .text = "Says for each rule and identity what matched and why the others did not, and whether "
+             "the account would be accepted.  Exits 0 when a name comes out, else 1.",
+     .examples = "map-identity -e my_endpoint --identities set.json\n"
+                 "map-identity --config mapping.json --endpoint-id UUID --identities set.json "
+                 "--json",
+     .options = map_identity_options,
+     .run = cmd_map_identity},
     {.name = "migrate-to-template-capable",
      .summary = "Add configuration templating to an existing endpoint",
      .text = "Moves `engine` and all that belongs to it from config.yaml into "

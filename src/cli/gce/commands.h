@@ -18,6 +18,7 @@ command_f cmd_whoami;
 command_f cmd_python_exec;
 command_f cmd_enable_on_boot;
 command_f cmd_disable_on_boot;
+command_f cmd_map_identity;
 command_f cmd_migrate;
 command_f cmd_diagnostic;
 command_f cmd_completion;
