@@ -122,7 +122,7 @@ bool params_redirect_is_fine(const char *redirect_uri, const struct client *c, c
     for (size_t i = 0; i < sizeof rest / sizeof *rest; i++) {
         /* Without the slash: GLOBUS_SDK_SERVICE_URL_AUTH was set without its last one. */
         if (rest[i] != NULL &&
-            (strcmp(rest[i], CODE_PAGE) == 0 || strcmp(rest[i], CODE_PAGE + 1) == 0)) {
+            (strcmp(rest[i], CODE_PAGE) == 0 || strcmp(rest[i], &CODE_PAGE[1]) == 0)) {
             *own = true;
             return true;
         }
