@@ -205,7 +205,9 @@ class Manager:
             message = c.expect(table.FILE)
             c.files[message.file] = message.read() if message.fds else None
         c.send(table.registered(self.id))
-        wait_until(lambda: (self.dir / "daemon.pid").exists())
+        # An answer to anything shows that it has been taken in.
+        c.send(table.start("nobody", "sync", type_=table.REFRESH), [table.sealed(b"x")])
+        c.expect(table.REFRESHED)
         return c
 
     def log(self):

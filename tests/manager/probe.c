@@ -22,7 +22,9 @@ static void write_self(const char *path, char **env)
     struct rlimit core;
     gid_t groups[256];
     char line[512], link[512];
-    FILE *f = fopen(path, "we");
+    char part[600];
+    snprintf(part, sizeof(part), "%s.part", path);
+    FILE *f = fopen(part, "we");
     if (!f)
         handover_fail(77, "probe: no output", strerror(errno));
     uid_t r, e, s;
@@ -57,6 +59,8 @@ static void write_self(const char *path, char **env)
         fprintf(f, "fd %d %s %d\n", fd, link, flags & O_ACCMODE);
     }
     fclose(f);
+    if (rename(part, path) != 0)
+        handover_fail(77, "probe: no output", strerror(errno));
 }
 
 static void on_term(int signo)

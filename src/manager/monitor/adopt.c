@@ -117,7 +117,8 @@ static void adopt(struct monitor *m, const struct line *l)
     if (pidfd < 0)
         return; /* it is gone */
     /* From here on the number can't become another's behind our back: the pidfd would be dead. */
-    if (state_start_time(l->pid) != l->start_time || !has_uid(l->pid, l->uid)) {
+    if (l->start_time == 0 || state_start_time(l->pid) != l->start_time ||
+        !has_uid(l->pid, l->uid)) {
         log_debug("pid=%d is not the user endpoint that it was", (int)l->pid);
         close(pidfd);
         return;

@@ -33,10 +33,10 @@ void children_destroy(struct children *all)
 {
     if (!all)
         return;
+    state_close(all->state); /* while it can see whether anybody is left */
     while (!LIST_EMPTY(&all->list))
         child_free(LIST_FIRST(&all->list));
     admission_destroy(all->admission);
-    state_close(all->state);
     free(all);
 }
 

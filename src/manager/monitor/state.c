@@ -35,15 +35,16 @@ uint64_t state_start_time(pid_t pid)
     ssize_t n = read(fd, text, sizeof(text) - 1);
     close(fd);
     text[n > 0 ? n : 0] = '\0';
+    char state;
     const char *p = strrchr(text, ')'); /* the program's name may hold anything */
     /* state ppid pgrp session tty tpgid flags minflt cminflt majflt cmajflt utime stime cutime
      * cstime priority nice threads itrealvalue starttime */
     if (!p || sscanf(p + 1,
-                     " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d "
+                     " %c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d "
                      "%*d %llu",
-                     &ticks) != 1)
+                     &state, &ticks) != 2)
         return 0;
-    return ticks;
+    return state == 'Z' || state == 'X' ? 0 : ticks;
 }
 
 static void boot_id(char out[64])
