@@ -14,6 +14,7 @@ import struct
 import subprocess
 import threading
 import time
+import urllib.parse
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -101,10 +102,13 @@ class Service:
 
             def _do(self) -> None:
                 size = int(self.headers.get("Content-Length") or 0)
-                body = json.loads(self.rfile.read(size) or b"{}")
+                raw = self.rfile.read(size)
+                kind = self.headers.get("Content-Type", "")
+                body = (dict(urllib.parse.parse_qsl(raw.decode())) if "form" in kind
+                        else json.loads(raw or b"{}"))
                 path = "/" + self.path.split("://", 1)[-1].split("/", 1)[-1]
                 outer.seen.append((self.command, path, body))
-                status, doc = outer.reply(path)
+                status, doc = outer.reply(path, body)
                 raw = doc.encode() if isinstance(doc, str) else json.dumps(doc).encode()
                 self.send_response(status)
                 self.send_header("Content-Type", "application/json")
@@ -133,7 +137,11 @@ class Service:
                                          "mandatory": True, "properties": {"delivery_mode": 2}}},
         }
 
-    def reply(self, path: str) -> tuple[int, dict | str]:
+    def reply(self, path: str, body: dict) -> tuple[int, dict | str]:
+        if path == "/v2/oauth2/token":
+            server = "auth.globus.org" if "openid" in body["scope"] else "funcx_service"
+            return 200, {"access_token": "token", "resource_server": server, "scope": body["scope"],
+                         "expires_in": 3600, "token_type": "Bearer", "other_tokens": []}
         if path.startswith("/v2/version"):
             return 200, {"min_ep_version": self.min_version, "min_sdk_version": "2.0.0"}
         if path.startswith("/v2/oauth2/userinfo"):
@@ -165,6 +173,10 @@ class Queues:
         e = self.service.endpoint_id
         ch.exchange_declare("commands", "direct", durable=True)
         ch.exchange_declare("heartbeats", "topic", durable=True)
+        ch.exchange_declare("tasks", "direct", durable=True)
+        ch.exchange_declare("results", "topic", durable=True)
+        for name in ("results", "heartbeats"):  # what user endpoints check; nothing comes here
+            ch.queue_declare(name, durable=True)
         ch.queue_declare(f"{e}.commands", durable=True)
         ch.queue_bind(f"{e}.commands", "commands", f"{e}.commands")
         ch.queue_declare(f"{e}.beats", durable=True)
@@ -175,8 +187,10 @@ class Queues:
     def creds(self, uep: str) -> dict:
         """amqp_creds of a user endpoint whose notices come to us."""
         with self._connect() as c:
-            c.channel().queue_bind(f"{self.service.endpoint_id}.notices", "heartbeats",
-                                   f"{uep}.heartbeats")
+            ch = c.channel()
+            ch.queue_bind(f"{self.service.endpoint_id}.notices", "heartbeats", f"{uep}.heartbeats")
+            ch.queue_declare(f"{uep}.tasks", durable=True)
+            ch.queue_bind(f"{uep}.tasks", "tasks", f"{uep}.tasks")
         return creds(uep, self.service.rabbit_url)
 
     def send(self, *bodies: dict | bytes, **properties) -> None:
@@ -225,7 +239,8 @@ class Queues:
 
 def creds(uep: str, url: str) -> dict:
     def info(kind: str) -> dict:
-        return {"connection_url": url, "exchange": kind, "queue": kind,
+        return {"connection_url": url, "exchange": kind,
+                "queue": f"{uep}.tasks" if kind == "tasks" else kind,
                 "queue_publish_kwargs": {"exchange": kind, "routing_key": f"{uep}.{kind}",
                                          "mandatory": True, "properties": {"delivery_mode": 2}}}
 

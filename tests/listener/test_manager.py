@@ -1,0 +1,221 @@
+"""The whole manager: the command, monitor, listener and session of the installed tree, with a
+stand-in for the web service, a real broker and real accounts."""
+
+import json
+import os
+import pathlib
+import re
+import signal
+import time
+import uuid
+
+import pytest
+
+from doubles import Queues, Service, command
+from support.process import processes_of, wait_for
+from support.sdk import client_environment
+from support.stack import Manager
+
+CONFIG = """display_name: null
+email: a@example.org
+identity_mapping_config_path: {folder}/map.json
+heartbeat_period: 5
+{more}"""
+
+TEMPLATE = """engine:
+  type: GlobusComputeEngine
+  provider:
+    type: LocalProvider
+    init_blocks: 0
+    min_blocks: 0
+    max_blocks: 1
+  max_workers_per_node: {{{{ workers|default(1) }}}}
+heartbeat_period: 5
+idle_heartbeats_soft: {soft}
+idle_heartbeats_hard: {hard}
+"""
+
+
+@pytest.fixture
+def whole(prefix, rabbit, folder, accounts):
+    """whole(more, ...) configures and starts a manager; all is stopped at the end."""
+    started = []
+
+    def start(more="", soft=100, hard=200, mapping=None):
+        web = Service(rabbit.url)
+        manager = Manager(prefix, folder / f"m{len(started)}",
+                          client_environment(web.url, (str(uuid.uuid4()), "secret"), folder))
+        started.append((web, manager))
+        manager.configure("--multi-user", "true", "--contact-email", "a@example.org")
+        where = manager.endpoint_folder
+        manager.write("config.yaml", CONFIG.format(folder=where, more=more), 0o600)
+        manager.write("user_config_template.yaml.j2", TEMPLATE.format(soft=soft, hard=hard))
+        manager.write("map.json", mapping or [{
+            "DATA_TYPE": "expression_identity_mapping#1.0.0",
+            "mappings": [{"source": "{username}", "match": "(.*)@example\\.org", "output": "{0}"}]}],
+            0o600)
+        queues = Queues(web, rabbit.connect)
+        assert manager.start() == web.endpoint_id
+        return web, manager, queues
+
+    yield start
+    for web, manager in started:
+        code = manager.stop()
+        web.stop()
+        print(manager.log())  # shown when the test fails
+        assert code in (0, None), manager.output()
+        assert "Sanitizer" not in manager.log()
+
+
+@pytest.fixture(scope="session")
+def ada(accounts):
+    return accounts.get("ada")
+
+
+@pytest.fixture(scope="session")
+def bob(accounts):
+    return accounts.get("bob")
+
+
+def reports(queues, uep, seconds=20):
+    """The next report of that user endpoint."""
+    def one():
+        _, data = queues.take("notices", seconds)
+        return data if data["endpoint_id"] == uep else None
+
+    return wait_for(f"a report of {uep}", one, seconds)
+
+
+def ask(queues, account, **changes):
+    uep = str(uuid.uuid4())
+    doc = command(queues, f"{account.name}@example.org", uep, **changes)
+    queues.send(doc)
+    return uep, doc
+
+
+def test_a_user_endpoint_starts_as_the_user(whole, ada):
+    web, manager, queues = whole()
+    assert queues.take("beats")[1]["global_state"] == {"heartbeat_period": 5}
+    uep, doc = ask(queues, ada, request_id="req-1")
+    state = reports(queues, uep)["global_state"]
+    assert "error" not in state, state
+    assert state["posix_username"] == ada.name and state["posix_uid"] == ada.uid
+    me = doc["globus_identity_set"][0]["id"]
+    assert state["globus_matched_identity"] == me
+    assert state["globus_candidate_identities"] == [[{me: [ada.name]}]]
+    log = manager.log()
+    assert f"Command process successfully forked for '{ada.name}' (Globus effective identity: {me})." in log
+    assert "[request req-1]" in log
+    # A second request with other credentials is a refresh.
+    queues.send(doc)
+    wait_for("a refresh", lambda: f"User endpoint {doc['kwargs']['name']} is already running" in manager.log())
+    wait_for("acknowledged", lambda: queues.ready("commands") == 0)
+    # Stop takes the user endpoint along, and says good-bye for the manager.
+    assert manager.stop() == 0
+    assert processes_of(ada.uid) == []
+    last = None
+    while queues.ready("beats"):
+        last = queues.take("beats")[1]["global_state"]
+    assert last == {"heartbeat_period": 0}
+
+
+def test_failures_reach_the_requester(whole, ada):
+    web, manager, queues = whole()
+    # The schema of `configure` is open; the template wants a number here.
+    (manager.endpoint_folder / "user_config_schema.json").write_text(
+        json.dumps({"type": "object", "properties": {"workers": {"type": "integer"}}}))
+    uep, _ = ask(queues, ada, user_opts={"workers": "many"})
+    text = reports(queues, uep)["global_state"]["error"]
+    assert text.startswith(f"Unable to start user endpoint process for {ada.name} [exit code: 77; ")
+    assert "'many' is not of type 'integer'" in text
+    assert str(manager.endpoint_folder) not in text
+    uep, doc = ask(queues, type(ada)("root", 0, 0, pathlib.Path("/root")))
+    assert reports(queues, uep)["global_state"]["error"].startswith("(InvalidUserError) unexpected error")
+    uep, doc = ask(queues, type(ada)("no-such-user", 0, 0, pathlib.Path("/")))
+    assert "local user does not exist" in reports(queues, uep)["global_state"]["error"]
+    uep, _ = ask(queues, type(ada)("daemon", 1, 1, pathlib.Path("/")))
+    assert reports(queues, uep)["global_state"]["error"].startswith(
+        "Unable to start user endpoint process for daemon: ")
+    assert queues.ready("commands") == 0
+    # It lives on.
+    uep, _ = ask(queues, ada)
+    assert "error" not in reports(queues, uep)["global_state"]
+
+
+def test_mapping_changes_without_a_restart(whole, ada, bob):
+    web, manager, queues = whole()
+    rules = json.loads((manager.endpoint_folder / "map.json").read_text())
+    rules[0]["mappings"][0].update(match="anybody@example\\.org", output=bob.name)
+    new = manager.write("map.new", rules, 0o600)
+    new.rename(manager.endpoint_folder / "map.json")
+    wait_for("the change is seen", lambda: "Identity mapping configuration change detected" in manager.log(), 15)
+    uep = str(uuid.uuid4())
+    queues.send(command(queues, "anybody@example.org", uep))
+    assert reports(queues, uep)["global_state"]["posix_username"] == bob.name
+    manager.write("map.json", "[{,}]", 0o600)
+    wait_for("the broken file is refused", lambda: "Unable to update identity configuration -- " in manager.log(), 15)
+    uep = str(uuid.uuid4())
+    queues.send(command(queues, "anybody@example.org", uep))
+    assert reports(queues, uep)["global_state"]["posix_username"] == bob.name
+
+
+def listener_of(manager):
+    for pid in os.listdir("/proc"):
+        try:
+            line = pathlib.Path(f"/proc/{pid}/cmdline").read_bytes()
+            parent = pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[1]
+        except (OSError, IndexError):
+            continue
+        if b"/sallyport/listener" in line and int(parent) == manager.pid:
+            return int(pid)
+    return None
+
+
+def test_a_listener_that_is_killed_comes_back(whole, ada):
+    web, manager, queues = whole()
+    uep, _ = ask(queues, ada)
+    first = reports(queues, uep)["global_state"]
+    listener = wait_for("listener", lambda: listener_of(manager))
+    os.kill(listener, signal.SIGKILL)
+    wait_for("a new one", lambda: listener_of(manager) not in (None, listener), 20)
+    another, _ = ask(queues, ada)
+    state = reports(queues, another)["global_state"]
+    assert state["posix_uid"] == ada.uid
+    # The user endpoint that ran all the time did not notice.
+    assert os.path.exists(f"/proc/{first['posix_pid']}")
+    # The second registration is for the same id.
+    puts = [s for s in web.seen if s[0] == "PUT"]
+    assert puts and puts[-1][1] == f"/v3/endpoints/{web.endpoint_id}"
+
+
+def test_idle_out_and_revival(whole, ada):
+    """A request that comes while the user endpoint is leaving is not lost."""
+    web, manager, queues = whole(soft=1, hard=2)
+    uep, doc = ask(queues, ada)
+    reports(queues, uep)
+    time.sleep(6)
+    queues.send(doc)
+    wait_for("a refresh", lambda: "is already running" in manager.log(), 15)
+    wait_for("the revival", lambda: "using cached arguments to start a new instance" in manager.log(), 40)
+    assert manager.log().count("Creating new user endpoint") >= 2
+
+
+def test_burst(whole, ada, bob):
+    web, manager, queues = whole()
+    docs = {}
+    for i in range(40):
+        uep = str(uuid.uuid4())
+        account = (ada, bob)[i % 2]
+        docs[uep] = command(queues, f"{account.name}@example.org", uep)
+    queues.send(*docs.values())
+    seen = set()
+
+    def all_there():
+        while queues.ready("notices"):
+            data = queues.take("notices")[1]
+            assert "error" not in data["global_state"], data
+            seen.add(data["endpoint_id"])
+        return seen == set(docs)
+
+    wait_for("all 40 report", all_there, 90)
+    assert re.search("Command process successfully forked", manager.log())
