@@ -1,6 +1,6 @@
 //! Filters and methods that Jinja2 has and minijinja lacks, or has with another meaning.
 
-use minijinja::value::{Value, ValueKind};
+use minijinja::value::{Kwargs, Rest, Value, ValueKind};
 use minijinja::{Environment, Error, ErrorKind, State};
 
 use crate::pytext;
@@ -14,6 +14,52 @@ pub const ARITHMETIC: &str = "arithmetic: ";
 const NOT_IN_JINJA2_FILTERS: &[&str] = &["split", "lines", "bool", "chain", "zip"];
 const NOT_IN_JINJA2_TESTS: &[&str] = &["startingwith", "endingwith", "safe", "int"];
 
+/// Filters whose parameters the engine takes by name only.
+type Positional = (&'static str, &'static str, &'static [&'static str]);
+const POSITIONAL: &[Positional] = &[
+    ("dictsort", "dictsort by name", &["case_sensitive", "by", "reverse"]),
+    ("max", "max by name", &["case_sensitive", "attribute"]),
+    ("min", "min by name", &["case_sensitive", "attribute"]),
+    ("sort", "sort by name", &["reverse", "case_sensitive", "attribute"]),
+    ("truncate", "truncate by name", &["length", "killwords", "end", "leeway"]),
+    ("unique", "unique by name", &["case_sensitive", "attribute"]),
+    (
+        "wordwrap",
+        "wordwrap by name",
+        &["width", "break_long_words", "wrapstring", "break_on_hyphens"],
+    ),
+];
+
+/// A filter under a name that no template can write, and one before it that knows the order.
+fn with_positions(
+    env: &mut Environment,
+    name: &'static str,
+    inner: &'static str,
+    parameters: &'static [&'static str],
+) {
+    match name {
+        "dictsort" => env.add_filter(inner, minijinja::filters::dictsort),
+        "max" => env.add_filter(inner, minijinja::filters::max),
+        "min" => env.add_filter(inner, minijinja::filters::min),
+        "sort" => env.add_filter(inner, minijinja::filters::sort),
+        "unique" => env.add_filter(inner, minijinja::filters::unique),
+        "truncate" => env.add_filter(inner, minijinja_contrib::filters::truncate),
+        _ => env.add_filter(inner, minijinja_contrib::filters::wordwrap),
+    }
+    env.add_filter(name, move |state: &mut State, v: Value, args: Rest<Value>, named: Kwargs| {
+        if args.len() > parameters.len() {
+            return Err(Error::from(ErrorKind::TooManyArguments));
+        }
+        let by_place = parameters.iter().map(|p| p.to_string()).zip(args.iter().cloned());
+        let mut all: Vec<(String, Value)> = by_place.collect();
+        for key in named.args() {
+            all.push((key.to_owned(), named.peek(key)?));
+        }
+        let all: Kwargs = all.into_iter().collect();
+        state.apply_filter(inner, &[v, Value::from(all)])
+    });
+}
+
 pub fn add(env: &mut Environment) {
     minijinja_contrib::add_to_environment(env);
     for name in NOT_IN_JINJA2_FILTERS {
@@ -23,8 +69,6 @@ pub fn add(env: &mut Environment) {
         env.remove_test(name);
     }
     env.remove_filter("pluralize");
-    env.remove_global("debug");
-    env.remove_global("randrange");
     env.add_filter("shell_escape", shell_escape);
     env.add_filter("attr", attr);
     env.add_filter("center", center);
@@ -34,8 +78,16 @@ pub fn add(env: &mut Environment) {
     env.add_filter("float", float);
     env.add_filter("string", string);
     env.add_filter("join", join);
-    env.add_function("range", range);
-    env.set_unknown_method_callback(method);
+    env.add_filter("pprint", pprint);
+    for (name, inner, parameters) in POSITIONAL {
+        with_positions(env, name, inner, parameters);
+    }
+    env.add_test("callable", |v: &Value| v.kind() == ValueKind::Plain);
+    env.add_test("sequence", |v: &Value| {
+        matches!(v.kind(), ValueKind::Seq | ValueKind::Map | ValueKind::String)
+    });
+    crate::globals::add(env);
+    env.set_unknown_method_callback(crate::methods::call);
 }
 
 /// `sandbox.is_safe_attribute`, for the names that every Python object has.
@@ -43,7 +95,7 @@ pub fn is_unsafe_name(name: &str) -> bool {
     name.len() > 4 && name.starts_with("__") && name.ends_with("__")
 }
 
-fn unsafe_attribute(name: &str, v: &Value) -> Error {
+pub fn unsafe_attribute(name: &str, v: &Value) -> Error {
     let kind = python_type(v);
     Error::new(
         ErrorKind::InvalidOperation,
@@ -278,7 +330,7 @@ fn join(
     state: &State,
     v: Value,
     joiner: Option<String>,
-    attribute: minijinja::value::Kwargs,
+    attribute: Kwargs,
 ) -> Result<String, Error> {
     let path: Option<Value> = attribute.get("attribute")?;
     let joiner = match joiner {
@@ -315,136 +367,14 @@ fn walk(mut v: Value, path: &Value) -> Result<Value, Error> {
     Ok(v)
 }
 
-/// A list, so that it can be indexed and measured; printed it shows its items where Python shows
-/// `range(...)`.
-fn range(lower: i64, upper: Option<i64>, step: Option<i64>) -> Result<Value, Error> {
-    let (from, to) = match upper {
-        Some(upper) => (lower, upper),
-        None => (0, lower),
-    };
-    let step = step.unwrap_or(1);
-    if step == 0 {
-        return Err(Error::new(ErrorKind::InvalidOperation, "range() arg 3 must not be zero"));
+/// `pprint.pformat(value)`.
+fn pprint(state: &State, v: Value) -> Result<String, Error> {
+    let flat = pytext::repr(&v);
+    state.consume_fuel(1 + flat.len() as u64 / 4)?;
+    if flat.chars().count() <= 80 {
+        return Ok(flat);
     }
-    let span = if step > 0 { to as i128 - from as i128 } else { from as i128 - to as i128 };
-    let width = (step as i128).abs();
-    let count = if span > 0 { (span + width - 1) / width } else { 0 };
-    if count > 100_000 {
-        return Err(Error::new(
-            ErrorKind::InvalidOperation,
-            format!(
-                "{ARITHMETIC}Range too big. The sandbox blocks ranges larger than MAX_RANGE (100000)."
-            ),
-        ));
-    }
-    Ok((0..count).map(|i| Value::from((from as i128 + i * step as i128) as i64)).collect())
-}
-
-/// Python's methods of texts, lists and mappings.
-fn method(state: &mut State, v: &Value, name: &str, args: &[Value]) -> Result<Value, Error> {
-    if is_unsafe_name(name) {
-        return Err(unsafe_attribute(name, v));
-    }
-    if let Some(s) = v.as_str() {
-        if let Some(inner) = unsafe_field(s).filter(|_| matches!(name, "format" | "format_map")) {
-            return Err(unsafe_attribute(inner, args.first().unwrap_or(v)));
-        }
-        if let Some(done) = text_method(state, s, name, args)? {
-            return Ok(done);
-        }
-    }
-    match minijinja_contrib::pycompat::unknown_method_callback(state, v, name, args) {
-        Err(e) if e.kind() == ErrorKind::UnknownMethod && changes_in_place(v, name) => {
-            Err(Error::new(
-                ErrorKind::InvalidOperation,
-                format!(
-                    "'{name}' would change a value in place, which templates here can't do; \
-                         build a new value with `set`"
-                ),
-            ))
-        }
-        other => other,
-    }
-}
-
-/// The first of `{0.__class__}` and its like in a format string.
-fn unsafe_field(format: &str) -> Option<&str> {
-    format
-        .split('{')
-        .skip(1)
-        .filter_map(|field| field.split(['}', ':', '!']).next())
-        .flat_map(|field| field.split(['.', '[', ']']).skip(1))
-        .find(|step| is_unsafe_name(step))
-}
-
-fn changes_in_place(v: &Value, name: &str) -> bool {
-    match v.kind() {
-        ValueKind::Seq => matches!(
-            name,
-            "append" | "extend" | "insert" | "pop" | "remove" | "reverse" | "sort" | "clear"
-        ),
-        ValueKind::Map => matches!(name, "update" | "pop" | "popitem" | "setdefault" | "clear"),
-        _ => false,
-    }
-}
-
-fn text_method(state: &State, s: &str, name: &str, args: &[Value]) -> Result<Option<Value>, Error> {
-    use minijinja::value::from_args;
-    let padded = |args: &[Value]| -> Result<(usize, char), Error> {
-        let (width, fill): (usize, Option<char>) = from_args(args)?;
-        state.consume_fuel(1 + width as u64 / 64)?;
-        Ok((width.saturating_sub(s.chars().count()), fill.unwrap_or(' ')))
-    };
-    Ok(Some(match name {
-        "casefold" => Value::from(s.to_lowercase()),
-        "swapcase" => {
-            let flip = |c: char| -> String {
-                if c.is_uppercase() {
-                    c.to_lowercase().collect()
-                } else {
-                    c.to_uppercase().collect()
-                }
-            };
-            Value::from(s.chars().map(flip).collect::<String>())
-        }
-        "removeprefix" => {
-            let (p,): (&str,) = from_args(args)?;
-            Value::from(s.strip_prefix(p).unwrap_or(s))
-        }
-        "removesuffix" => {
-            let (p,): (&str,) = from_args(args)?;
-            Value::from(s.strip_suffix(p).unwrap_or(s))
-        }
-        "ljust" => {
-            let (n, fill) = padded(args)?;
-            Value::from(format!("{s}{}", fill.to_string().repeat(n)))
-        }
-        "rjust" => {
-            let (n, fill) = padded(args)?;
-            Value::from(format!("{}{s}", fill.to_string().repeat(n)))
-        }
-        "zfill" => {
-            let (n, _) = padded(args)?;
-            let (sign, digits) = match s.strip_prefix(['-', '+']) {
-                Some(digits) => (&s[..1], digits),
-                None => ("", s),
-            };
-            Value::from(format!("{sign}{}{digits}", "0".repeat(n)))
-        }
-        "partition" | "rpartition" => {
-            let (sep,): (&str,) = from_args(args)?;
-            let parts = if name == "partition" { s.split_once(sep) } else { s.rsplit_once(sep) };
-            let (a, b, c) = match parts {
-                Some((a, c)) => (a, sep, c),
-                None if name == "partition" => (s, "", ""),
-                None => ("", "", s),
-            };
-            Value::from(minijinja::value::Tuple::from(vec![
-                Value::from(a),
-                Value::from(b),
-                Value::from(c),
-            ]))
-        }
-        _ => return Ok(None),
-    }))
+    let plain = serde_json::to_value(&v)
+        .map_err(|_| Error::new(ErrorKind::InvalidOperation, "pprint: the value has no text"))?;
+    Ok(pytext::pretty(&plain, 80))
 }

@@ -15,8 +15,10 @@ use crate::{context, filters, pytext};
 /// Steps, of which each byte of text made costs 1/64.
 const FUEL: u64 = 4_000_000;
 const RECURSION_MAX: usize = 200;
-/// Signs and `not`s in a row: the engine walks them by recursion and has no limit of its own.
-const UNARY_MAX: usize = 100;
+/// In one tag: the engine walks a chain of them by recursion and has no limit of its own.
+const OPERATORS_MAX: usize = 20_000;
+const BRANCHES_MAX: usize = 5_000;
+const STACK: usize = 64 << 20;
 
 pub struct Input<'a> {
     pub name: &'a str,
@@ -30,11 +32,20 @@ pub struct Input<'a> {
 
 /// The text, and which of the watched names were looked into.
 pub fn render(input: &Input) -> Result<(String, BTreeSet<String>), Failure> {
+    on_large_stack(|| render_here(input))?
+}
+
+/// Names that the template reads and doesn't set itself.
+pub fn variables(input: &Input) -> Result<BTreeSet<String>, Failure> {
+    on_large_stack(|| variables_here(input))?
+}
+
+fn render_here(input: &Input) -> Result<(String, BTreeSet<String>), Failure> {
     let used = Arc::new(Mutex::new(BTreeSet::new()));
     let env = environment(input);
     let all = Json::Object(input.context.clone());
     let fail = |e: Error| Failure::from_engine(&e, &all, input.dir.is_some());
-    check_unary(input.text).map_err(|e| fail(e))?;
+    check_chains(input.text).map_err(|e| fail(e))?;
     let template = env.template_from_named_str(input.name, input.text).map_err(|e| fail(e))?;
     let mut out = Limited { bytes: Vec::new(), max: input.output_max, full: false };
     let root = context::root(input.context, input.watched, &used);
@@ -46,11 +57,10 @@ pub fn render(input: &Input) -> Result<(String, BTreeSet<String>), Failure> {
     Ok((text, used))
 }
 
-/// Names that the template reads and doesn't set itself.
-pub fn variables(input: &Input) -> Result<BTreeSet<String>, Failure> {
+fn variables_here(input: &Input) -> Result<BTreeSet<String>, Failure> {
     let env = environment(input);
     let fail = |e: Error| Failure::from_engine(&e, &Json::Null, input.dir.is_some());
-    check_unary(input.text).map_err(|e| fail(e))?;
+    check_chains(input.text).map_err(|e| fail(e))?;
     let template = env.template_from_named_str(input.name, input.text).map_err(|e| fail(e))?;
     let globals: BTreeSet<String> = env.globals().map(|(name, _)| name.to_owned()).collect();
     let mut names: BTreeSet<String> = template.undeclared_variables(true).into_iter().collect();
@@ -103,50 +113,49 @@ fn load(dir: &Path, name: &str, size_max: usize) -> Result<Option<String>, Error
         Err(_) => refuse("it can't be read as UTF-8 text"),
         Ok(n) if n > size_max => refuse("it is larger than the limit for templates"),
         Ok(_) => {
-            check_unary(&text)?;
+            check_chains(&text)?;
             Ok(Some(text.replace("\r\n", "\n")))
         }
     }
 }
 
-fn check_unary(text: &str) -> Result<(), Error> {
-    let bytes = text.as_bytes();
-    let (mut run, mut i) = (0usize, 0usize);
-    while i < bytes.len() {
-        match bytes[i] {
-            b'-' | b'+' | b'(' | b'[' | b'{' => {
-                run += (bytes[i] == b'-' || bytes[i] == b'+') as usize;
-                i += 1;
-            }
-            b' ' | b'\t' | b'\r' | b'\n' => i += 1,
-            _ if bytes[i..].starts_with(b"not")
-                && bytes.get(i + 3).map_or(true, |c| !c.is_ascii_alphanumeric() && *c != b'_') =>
-            {
-                run += 1;
-                i += 3;
-            }
-            _ => {
-                run = 0;
-                i += 1;
-            }
+/// Refuses a tag with so many operators that walking them would run over the stack.
+fn check_chains(text: &str) -> Result<(), Error> {
+    let refuse = |what: String| Err(Error::new(ErrorKind::SyntaxError, what));
+    let mut rest = text;
+    let mut branches = 0;
+    while let Some(at) = rest.find('{') {
+        rest = &rest[at + 1..];
+        let end = match rest.as_bytes().first() {
+            Some(b'{') => "}}",
+            Some(b'%') => "%}",
+            _ => continue,
+        };
+        let tag = &rest[1..rest.find(end).unwrap_or(rest.len()).max(1)];
+        branches += tag.trim_start_matches(['-', '+', ' ']).starts_with("elif") as usize;
+        if branches > BRANCHES_MAX {
+            return refuse(format!("more than {BRANCHES_MAX} `elif`"));
         }
-        // Rows of dashes are common in comments and text: only what the engine would parse counts.
-        if run > UNARY_MAX && in_tag(&bytes[..i]) {
-            return Err(Error::new(
-                ErrorKind::SyntaxError,
-                format!("more than {UNARY_MAX} signs or `not` in a row"),
-            ));
+        let signs = tag.bytes().filter(|c| b"+-*/%~|.[(<>=!".contains(c)).count();
+        let words = tag.split_ascii_whitespace().count();
+        if signs + words > OPERATORS_MAX {
+            return refuse(format!("one tag holds more than {OPERATORS_MAX} operators and words"));
         }
     }
     Ok(())
 }
 
-/// Is the end of `before` inside `{{ }}` or `{% %}`?
-fn in_tag(before: &[u8]) -> bool {
-    let last = |what: &[u8]| before.windows(2).rposition(|w| w == what);
-    let open = last(b"{{").max(last(b"{%"));
-    let shut = last(b"}}").max(last(b"%}"));
-    open.is_some() && open > shut
+/// The engine compiles and drops expressions by recursion: its work is done on a stack of its own.
+fn on_large_stack<T: Send>(work: impl FnOnce() -> T + Send) -> Result<T, Failure> {
+    std::thread::scope(|scope| {
+        let thread = std::thread::Builder::new().stack_size(STACK).spawn_scoped(scope, work);
+        match thread {
+            Ok(thread) => {
+                thread.join().map_err(|_| Failure::internal("the template engine gave up"))
+            }
+            Err(_) => Err(Failure::internal("no memory for the template engine")),
+        }
+    })
 }
 
 struct Limited {

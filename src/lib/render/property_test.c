@@ -3,10 +3,13 @@
  * Random texts made of what means something to YAML, Jinja, JSON and shells go into templates that
  * put them in every place where a value may stand; the document must be readable and have the keys
  * that it has with a plain word.  The seed is printed with a failure. */
-#include "lib/render/test_tables.h"
-
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include <cmocka.h>
 
 #include "lib/base/buf.h"
 #include "lib/render/render.h"
@@ -174,7 +177,7 @@ static void values_make_no_keys(void **state)
     }
 }
 
-int property_tests(void)
+int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(values_make_no_keys),

@@ -1,12 +1,15 @@
 /* render_user_config() against what the Python original gave for the same input
  * (tests/data/render-cases.json): the text exactly, the YAML value, the kind of an error and the
  * thing that it names.  Then what the cases don't have. */
-#include "lib/render/test_tables.h"
-
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+
+#include <cmocka.h>
 
 #include "lib/base/alloc.h"
 #include "lib/base/fs.h"
@@ -276,13 +279,15 @@ static void shows_values_as_python(void **state)
     }
 }
 
-int render_tests(const char *path)
+int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(all_cases_agree), cmocka_unit_test(texts_keep_their_place),
         cmocka_unit_test(refuses_options), cmocka_unit_test(warns_of_old_names),
         cmocka_unit_test(lints),           cmocka_unit_test(shows_values_as_python),
     };
-    cases_path = path;
+    if (argc < 2)
+        return 2;
+    cases_path = argv[1];
     return cmocka_run_group_tests_name("render", tests, NULL, NULL);
 }
