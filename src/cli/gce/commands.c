@@ -126,6 +126,24 @@ static const struct option_def map_identity_options[] = {
     {0},
 };
 
+static const struct option_def render_options[] = {
+    {"--endpoint", 'e', OPTION_TEXT, "NAME_OR_UUID",
+     "Endpoint name or UUID to read template and files from"},
+    {"--template", 't', OPTION_INPUT, "FILE", "YAML Jinja2 template to render"},
+    {"--user-options", 'o', OPTION_INPUT, "FILE", "JSON user options to render to the template"},
+    {"--user-schema", 's', OPTION_INPUT, "FILE", "JSON schema to validate user options against"},
+    {"--parent-config", 0, OPTION_INPUT, "FILE",
+     "YAML data to render to the 'parent_config' reserved variable"},
+    {"--user-runtime", 0, OPTION_INPUT, "FILE",
+     "JSON data to render to the 'user_runtime' reserved variable"},
+    {"--mapped-identity", 0, OPTION_INPUT, "FILE",
+     "JSON data to render to the 'mapped_identity' reserved variable: {\"local\": {uname, uid, "
+     "gid, "
+     "gecos, shell, dir, groups}, \"globus\": {id}}"},
+    FLAG("--json", "A JSON object {rendered, warnings}, or {error: {kind, type, message, where}}"),
+    {0},
+};
+
 const struct command commands[] = {
     {.name = "completion",
      .summary = "Print a completion script for bash, zsh or fish",
@@ -218,6 +236,17 @@ const struct command commands[] = {
      .operand = "MODULE",
      .rest = true,
      .run = cmd_python_exec},
+    {.name = "render-user-config",
+     .summary = "Render a user config template to stdout",
+     .text =
+         "With --endpoint, the files of that endpoint are used, each can be replaced by its "
+         "option.  A hyphen (-) as a file is standard input, for one of them.  The text goes to "
+         "standard output, the rest to standard error.",
+     .examples = "render-user-config -t my_template.yaml.j2 -s user_config_schema.json -o "
+                 "user_options.json\n"
+                 "render-user-config -e my_endpoint -o - < user_options.json",
+     .options = render_options,
+     .run = cmd_render_user_config},
     {.name = "restart",
      .summary = "Restarts an endpoint",
      .examples = "restart my_endpoint\nrestart my_endpoint --detach",

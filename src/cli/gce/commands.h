@@ -16,6 +16,7 @@ command_f cmd_login;
 command_f cmd_logout;
 command_f cmd_whoami;
 command_f cmd_python_exec;
+command_f cmd_render_user_config;
 command_f cmd_enable_on_boot;
 command_f cmd_disable_on_boot;
 command_f cmd_map_identity;

@@ -236,6 +236,72 @@ static void names_its_variables(void **state)
                         "[\"b\",\"c.d\",\"f\"]");
 }
 
+/* The next three are docs/differences-templates.md. */
+static void differs_refuses(void **state)
+{
+    static const struct {
+        const char *template, *says;
+    } t[] = {
+        {"{{ '%s' % i }}", "%"},
+        {"{% set _ = l.append(4) %}", "in place"},
+        {"{% set _ = o.update({'z': 1}) %}", "in place"},
+        {"{% macro m() %}{{ varargs }}{% endmacro %}{{ m(1) }}", "too many arguments"},
+        {"{% macro m(a, b=a) %}{{ b }}{% endmacro %}{{ m(1) }}", "'a' is undefined"},
+        {"{% print 1 %}", "unknown tag 'print'"},
+        {"{{ 'http://a'|urlize }}", "No filter named 'urlize'."},
+        {"{{ 'a'.encode() }}", "encode"},
+        {"{{ o.items }}", "has no attribute 'items'"},
+        {"{{ 2 ** 200 }}", "unable to calculate"},
+    };
+    for (size_t i = 0; i < sizeof(t) / sizeof(t[0]); i++) {
+        autobuf struct buf out = BUF_INIT;
+        struct template_error err = {0};
+        if (render(t[i].template, NULL, &out, &err) == 0)
+            fail_msg("%s: gave %s; take it out of the list of differences", t[i].template,
+                     out.data);
+        if (strstr(err.message, t[i].says) == NULL)
+            fail_msg("%s: %s, wanted %s", t[i].template, err.message, t[i].says);
+        template_error_free(&err);
+    }
+}
+
+static void check_texts(const char *const (*t)[2], size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        autobuf struct buf out = BUF_INIT;
+        struct template_error err = {0};
+        if (render(t[i][0], NULL, &out, &err) < 0)
+            fail_msg("%s: %s", t[i][0], err.message);
+        if (strcmp(out.data != NULL ? out.data : "", t[i][1]) != 0)
+            fail_msg("%s: gave %s, wanted %s", t[i][0], out.data, t[i][1]);
+    }
+}
+
+static void differs_gives(void **state)
+{
+    static const char *const t[][2] = {
+        {"{{ range(3) }}", "[0, 1, 2]"},
+        {"{{ {'a': 1}.items() }}", "[('a', 1)]"},
+        {"{{ 1e22 ~ '' }}", "10000000000000000000000.0"},
+        {"{{ {'b': 'x y'}|urlencode }}", "b=x%20y"},
+        {"{{ [missing] }}", "[]"},
+    };
+    check_texts(t, sizeof(t) / sizeof(t[0]));
+}
+
+static void differs_accepts(void **state)
+{
+    static const char *const t[][2] = {
+        {"{% do range(1) %}x", "x"},
+        {"{{ 1 < 'a' }}", "True"},
+        {"{{ [1, 'a']|sort }}", "[1, 'a']"},
+        {"{{ o.a|attr('b') }}", "deep"},
+        {"{% include 'x' ignore missing %}", ""},
+        {"{% autoescape true %}{{ '<' }}{% endautoescape %}", "<"},
+    };
+    check_texts(t, sizeof(t) / sizeof(t[0]));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -245,6 +311,9 @@ int main(void)
         cmocka_unit_test(includes_from_its_folder),
         cmocka_unit_test(reports_what_was_looked_into),
         cmocka_unit_test(names_its_variables),
+        cmocka_unit_test(differs_refuses),
+        cmocka_unit_test(differs_gives),
+        cmocka_unit_test(differs_accepts),
     };
     return cmocka_run_group_tests_name("template", tests, NULL, NULL);
 }
