@@ -187,7 +187,10 @@ class Manager:
         return self
 
     def accept(self):
-        sock, _ = self.control.accept()
+        try:
+            sock, _ = self.control.accept()
+        except TimeoutError:
+            raise AssertionError(f"no listener: {self.said()}\n{self.log()}") from None
         connection = Connection(sock)
         self.connections.append(connection)
         return connection

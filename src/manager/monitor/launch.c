@@ -124,6 +124,8 @@ static void exec_session(const struct monitor *m, const struct account *a)
                           uid,
                           gid,
                           NULL};
+    if (unsetenv("GLOBUS_COMPUTE_CLIENT_SECRET") < 0)
+        fail("environment");
     /* A manager that may change users gives its children an environment from nothing. */
     execve(program, (char *const *)argv, m->can_change_user ? none : environ);
     fail(program);

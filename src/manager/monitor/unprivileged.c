@@ -92,16 +92,22 @@ static void drop_user(const struct unprivileged *u)
         die("setresgid");
     if (setresuid(u->uid, u->uid, u->uid) < 0)
         die("setresuid");
-    if (u->uid != 0 && (setresuid(0, 0, 0) == 0 || setresgid(0, 0, 0) == 0)) {
-        errno = EPERM;
-        die("privileges came back");
-    }
+}
+
+/* After the capabilities have gone: a manager without uid 0 has the rest of its rights there. */
+static void prove(const struct unprivileged *u, uid_t before)
+{
+    if (getuid() == u->uid && setresuid(before, before, before) < 0 && setresuid(0, 0, 0) < 0 &&
+        setresgid(0, 0, 0) < 0 && setgroups(0, NULL) < 0)
+        return;
+    errno = EPERM;
+    die("privileges came back");
 }
 
 /* Everything goes, save CAP_SYS_CHROOT where it is wanted and there. */
 static void drop_capabilities(const struct unprivileged *u, bool has_chroot)
 {
-    capng_clear(CAPNG_SELECT_BOTH);
+    capng_clear(CAPNG_SELECT_ALL);
     if (has_chroot &&
         capng_updatev(CAPNG_ADD,
                       CAPNG_EFFECTIVE | CAPNG_PERMITTED | CAPNG_INHERITABLE | CAPNG_AMBIENT,
@@ -117,6 +123,7 @@ void unprivileged_exec(const struct unprivileged *u)
     sigset_t none;
     char *argv[] = {(char *)(uintptr_t)u->program, NULL};
     char **env = environment();
+    uid_t before = getuid();
     bool has_chroot =
         u->keep_chroot && u->change_user && capng_have_capability(CAPNG_EFFECTIVE, CAP_SYS_CHROOT);
     sigemptyset(&none);
@@ -133,6 +140,8 @@ void unprivileged_exec(const struct unprivileged *u)
         drop_user(u);
     }
     drop_capabilities(u, has_chroot);
+    if (u->change_user)
+        prove(u, before);
     if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
         die("no_new_privs");
     if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) <
