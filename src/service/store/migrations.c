@@ -8,6 +8,8 @@ static const struct migration *const *modules(void)
 {
     static const struct migration *const list[] = {
         auth_migrations,
+        api_migrations,
+        broker_migrations,
         NULL,
     };
     return list;

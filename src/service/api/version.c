@@ -1,0 +1,25 @@
+/* GET /v2/version, without a token. */
+#include "lib/config/config.h"
+#include "service/api/private.h"
+
+#define API_VERSION "1.30.0"
+/* The first releases that speak this interface with template endpoints. */
+#define MIN_SDK_VERSION "2.0.0"
+#define MIN_EP_VERSION "2.0.0"
+
+void on_version(struct req *r)
+{
+    const char *service = req_query(r, "service");
+    if (!service) {
+        static const char text[] = "\"" API_VERSION "\"";
+        reply_text(r, 200, "application/json", text, sizeof(text) - 1);
+        return;
+    }
+    struct json_object *o = json_object_new_object();
+    json_add_str(o, "api", API_VERSION);
+    json_add_str(o, "min_sdk_version", MIN_SDK_VERSION);
+    json_add_str(o, "min_ep_version", MIN_EP_VERSION);
+    json_add_str(o, "min_endpoint_version", MIN_EP_VERSION);
+    json_add_str(o, "git_sha", "sallyport");
+    reply_json(r, 200, o);
+}

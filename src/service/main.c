@@ -1,0 +1,354 @@
+/* The web service: one process, one loop.
+ *
+ * Start: settings, one instance a folder, account, ledger, listeners, then the broker (a private
+ * node unless one is configured).  "ready URL" is printed when both HTTP and broker are there.
+ * SIGTERM or SIGINT: no new requests, what is under way ends, what was accepted reaches ledger and
+ * broker, then everything stops.  SIGHUP opens the log file anew. */
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <pwd.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <systemd/sd-daemon.h>
+#include <unistd.h>
+
+#include "lib/base/alloc.h"
+#include "lib/base/fs.h"
+#include "lib/base/log.h"
+#include "lib/base/pidfile.h"
+#include "service/broker/node.h"
+#include "service/config.h"
+
+#define DRAIN_US LOOP_S(20)
+#define IDLE_US LOOP_S(5)
+#define NODE_STOP_US LOOP_S(15)
+#define SERVICE_USER "sallyport-service"
+
+struct service {
+    struct service_config config;
+    struct loop *loop;
+    struct pidfile *pidfile;
+    struct store *store;
+    struct creds *creds;
+    struct auth *auth;
+    struct api *api;
+    struct server *server, *backend_server;
+    struct backend *backend;
+    struct node *node;
+    struct broker *broker;
+    struct loop_timer *idle;
+    uint64_t idle_until_us;
+    bool is_ready, stopping;
+};
+
+/* ---- start ---- */
+
+static int become(struct service *s, struct err *err)
+{
+    const char *name = s->config.user ? s->config.user : "sallyport";
+    struct passwd *pw = geteuid() == 0 ? getpwnam(name) : NULL;
+    if (geteuid() != 0)
+        return 0;
+    if (!pw) {
+        if (s->config.user)
+            return err_set(err, "--user %s: there is no such account", name);
+        log_warning("the service runs as root; an account named sallyport would be used instead");
+        return 0;
+    }
+    if (pw->pw_uid == 0)
+        return 0;
+    if (chown(s->config.data_dir, pw->pw_uid, pw->pw_gid) < 0 || initgroups(name, pw->pw_gid) < 0 ||
+        setresgid(pw->pw_gid, pw->pw_gid, pw->pw_gid) < 0 ||
+        setresuid(pw->pw_uid, pw->pw_uid, pw->pw_uid) < 0)
+        return err_errno(err, "becoming %s", name);
+    if (setuid(0) == 0)
+        return err_set(err, "becoming %s: root could be had again", name);
+    return 0;
+}
+
+static void random_text(char *out, size_t n)
+{
+    char id[UUID_TEXT];
+    size_t len = 0;
+    while (len + 1 < n) {
+        uuid_random(id);
+        for (char *p = id; *p && len + 1 < n; p++)
+            if (*p != '-')
+                out[len++] = *p;
+    }
+    out[len] = '\0';
+}
+
+static void announce(void *arg)
+{
+    struct service *s = arg;
+    if (s->is_ready)
+        return;
+    s->is_ready = true;
+    const char *first = s->config.listen[0];
+    bool local = strncmp(first, "127.0.0.1:", 10) == 0;
+    autofree char *host = xstrndup(first, (size_t)(strrchr(first, ':') - first));
+    printf("ready %s://%s:%d/\n", s->config.cert_file ? "https" : "http",
+           local ? "localhost" : host, server_port(s->server));
+    fflush(stdout);
+    sd_notify(0, "READY=1");
+    log_info("event=ready port=%d store=%.10s", server_port(s->server), s->config.store_url);
+}
+
+static void kick(void *arg, const char *principal)
+{
+    struct service *s = arg;
+    const char *words[] = {"close_all_user_connections", principal, "access was withdrawn", NULL};
+    if (s->node)
+        node_ctl(s->node, words);
+}
+
+/* The auth back end has a listener of its own, on this host only, and a path that is a secret. */
+static int start_backend(struct service *s, const char *user, const char *password, char **base_url,
+                         struct err *err)
+{
+    const char *addresses[] = {
+        s->config.broker.auth_listen ? s->config.broker.auth_listen : "127.0.0.1:0", NULL};
+    char secret[CREDS_PASSWORD];
+    creds_derive(s->creds, "auth back end", secret);
+    autofree char *path = xasprintf("/%s", secret);
+    s->backend_server = server_create(s->loop, &(struct server_opts){.addresses = addresses}, err);
+    if (!s->backend_server)
+        return err_prefix(err, "the broker's auth back end");
+    s->backend = backend_create(s->creds, path, user, password);
+    backend_routes(s->backend, s->backend_server);
+    *base_url = xasprintf("http://127.0.0.1:%d%s", server_port(s->backend_server), path);
+    return 0;
+}
+
+static int start_node(struct service *s, const char *backend_url, struct err *err)
+{
+    autofree char *folder = xasprintf("%s/broker", s->config.data_dir);
+    struct node_opts opts = {.folder = folder,
+                             .listen = s->config.broker.listen,
+                             .port = s->config.broker.port,
+                             .user = s->config.user,
+                             .backend_url = backend_url,
+                             .cert_file = s->config.broker.cert_file,
+                             .key_file = s->config.broker.key_file};
+    s->node = node_start(s->loop, &opts, err);
+    return s->node ? 0 : -1;
+}
+
+static int start_broker(struct service *s, struct err *err)
+{
+    char password[40];
+    char *backend_url = NULL, *url = NULL, *address = NULL;
+    struct amqp_url parsed = {0};
+    int rc = -1;
+    random_text(password, sizeof(password));
+    password[0] = 'p';
+    if (start_backend(s, SERVICE_USER, password, &backend_url, err) < 0)
+        goto out;
+    if (s->config.broker.url) {
+        url = xstrdup(s->config.broker.url);
+        if (amqp_url_parse(url, &parsed, err) < 0) {
+            err_prefix(err, "the broker's URL");
+            goto out;
+        }
+        const char *host =
+            s->config.broker.client_host ? s->config.broker.client_host : parsed.host;
+        address = xasprintf("%s:%d/%s", host, parsed.port,
+                            strcmp(parsed.vhost, "/") == 0 ? "%2F" : parsed.vhost);
+    } else {
+        if (start_node(s, backend_url, err) < 0)
+            goto out;
+        const char *host = s->config.broker.client_host;
+        if (!host)
+            host = strcmp(s->config.broker.listen, "0.0.0.0") == 0 ? "127.0.0.1"
+                                                                   : s->config.broker.listen;
+        url = xasprintf("%s://%s:%s@%s:%d/%%2F", s->config.broker.cert_file ? "amqps" : "amqp",
+                        SERVICE_USER, password, host, node_port(s->node));
+        address = xasprintf("%s:%d/%%2F", host, node_port(s->node));
+    }
+    struct broker_opts opts = {
+        .loop = s->loop,
+        .creds = s->creds,
+        .url = url,
+        .client_address = address,
+        .client_tls = s->config.broker.url ? parsed.tls : s->config.broker.cert_file != NULL,
+        .ca_file = s->config.broker.ca_file,
+        .queue_type = s->config.broker.queue_type,
+        .status_copy = strncmp(s->config.store_url, "sqlite:", 7) != 0};
+    s->broker = broker_create(&opts, api_broker_handlers(), s->api, err);
+    rc = s->broker ? 0 : -1;
+    if (s->broker)
+        api_broker(s->api, s->broker);
+out:
+    amqp_url_clear(&parsed);
+    free(backend_url);
+    wipe_free(url);
+    free(address);
+    explicit_bzero(password, sizeof(password));
+    return rc;
+}
+
+static int start(struct service *s, struct err *err)
+{
+    autofree char *pid_path = xasprintf("%s/service.pid", s->config.data_dir);
+    autofree char *key_path = xasprintf("%s/broker.key", s->config.data_dir);
+    s->pidfile = pidfile_take(pid_path, 60, 0644, err);
+    if (!s->pidfile)
+        return err_prefix(err, "%s is in use by another service", s->config.data_dir);
+    s->store = store_open(s->loop, s->config.store_url, err);
+    if (!s->store)
+        return -1;
+    s->creds = creds_create(s->loop, s->store, key_path, err);
+    if (!s->creds)
+        return -1;
+    struct auth_opts auth = {.store = s->store,
+                             .loop = s->loop,
+                             .data_dir = s->config.data_dir,
+                             .public_url = s->config.public_url,
+                             .config = s->config.auth};
+    s->auth = auth_create(&auth, err);
+    if (!s->auth)
+        return -1;
+    s->api = api_create(s->loop, s->store, s->creds, s->auth, &s->config.api, err);
+    if (!s->api)
+        return -1;
+    api_on_ready(s->api, announce, s);
+    api_on_kick(s->api, kick, s);
+    struct server_opts http = {.addresses = s->config.listen,
+                               .cert_file = s->config.cert_file,
+                               .key_file = s->config.key_file,
+                               .behind_proxy = s->config.behind_proxy};
+    s->server = server_create(s->loop, &http, err);
+    if (!s->server)
+        return -1;
+    api_routes(s->api, s->server);
+    server_routes(s->server, auth_routes(), s->auth);
+    return start_broker(s, err);
+}
+
+/* ---- stop ---- */
+
+static void node_gone(void *arg)
+{
+    struct service *s = arg;
+    loop_stop(s->loop, 0);
+}
+
+static void accepted_is_safe(struct service *s)
+{
+    api_stop(s->api);
+    broker_destroy(s->broker, LOOP_S(5));
+    s->broker = NULL;
+    if (s->node)
+        node_stop(s->node, NODE_STOP_US, node_gone, s);
+    else
+        loop_stop(s->loop, 0);
+}
+
+static void idle_cb(void *arg)
+{
+    struct service *s = arg;
+    if (api_is_idle(s->api) || loop_now_us(s->loop) > s->idle_until_us) {
+        accepted_is_safe(s);
+        return;
+    }
+    loop_timer_set(s->idle, LOOP_MS(20), 0);
+}
+
+static void drained(void *arg)
+{
+    struct service *s = arg;
+    s->idle_until_us = loop_now_us(s->loop) + IDLE_US;
+    idle_cb(s);
+}
+
+static void on_stop(void *arg)
+{
+    struct service *s = arg;
+    if (s->stopping)
+        return;
+    s->stopping = true;
+    log_info("event=stop");
+    sd_notify(0, "STOPPING=1");
+    server_drain(s->server, DRAIN_US, drained, s);
+}
+
+static void on_reopen(void *arg)
+{
+    (void)arg;
+    log_reopen();
+}
+
+static void finish(struct service *s)
+{
+    server_destroy(s->server);
+    broker_destroy(s->broker, 0);
+    node_destroy(s->node);
+    store_close(s->store);
+    api_destroy(s->api);
+    auth_destroy(s->auth);
+    server_destroy(s->backend_server);
+    backend_destroy(s->backend);
+    creds_destroy(s->creds);
+    loop_timer_destroy(s->idle);
+    pidfile_release(s->pidfile);
+    loop_once(s->loop, 0);
+    loop_destroy(s->loop);
+    service_config_clear(&s->config);
+}
+
+static int open_log(struct service *s, struct err *err)
+{
+    log_level_set(s->config.debug ? LOG_L_DEBUG : LOG_L_INFO);
+    if (!s->config.log_file)
+        return 0;
+    int fd = open(s->config.log_file, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0640);
+    if (fd < 0)
+        return err_errno(err, "%s", s->config.log_file);
+    log_file(fd, s->config.log_file);
+    log_console(false, false);
+    return 0;
+}
+
+int main(int argc, char **argv)
+{
+    struct service s = {0};
+    struct err err = ERR_INIT;
+    struct rlimit files = {65536, 65536};
+    log_init("service", LOG_L_INFO);
+    log_file(STDERR_FILENO, NULL);
+    signal(SIGPIPE, SIG_IGN);
+    prctl(PR_SET_DUMPABLE, 0);
+    if (service_config_read(&s.config, argc, argv, &err) < 0 || open_log(&s, &err) < 0 ||
+        become(&s, &err) < 0) {
+        fprintf(stderr, "Error: %s\n", err.text);
+        service_config_clear(&s.config);
+        return 78;
+    }
+    if (setrlimit(RLIMIT_NOFILE, &files) < 0) {
+        getrlimit(RLIMIT_NOFILE, &files);
+        files.rlim_cur = files.rlim_max;
+        setrlimit(RLIMIT_NOFILE, &files);
+    }
+    s.loop = loop_create();
+    s.idle = loop_timer_create(s.loop, idle_cb, &s);
+    loop_signal(s.loop, SIGTERM, on_stop, &s);
+    loop_signal(s.loop, SIGINT, on_stop, &s);
+    loop_signal(s.loop, SIGHUP, on_reopen, &s);
+    int rc = start(&s, &err);
+    if (rc < 0) {
+        fprintf(stderr, "Error: %s\n", err.text);
+        finish(&s);
+        return 1;
+    }
+    pidfile_watch(s.pidfile, s.loop, on_stop, &s);
+    rc = loop_run(s.loop);
+    finish(&s);
+    return rc;
+}
