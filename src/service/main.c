@@ -118,13 +118,21 @@ static int start_backend(struct service *s, const char *user, const char *passwo
     char secret[CREDS_PASSWORD];
     creds_derive(s->creds, "auth back end", secret);
     autofree char *path = xasprintf("/%s", secret);
-    s->backend_server = server_create(s->loop, &(struct server_opts){.addresses = addresses}, err);
+    s->backend_server =
+        server_create(s->loop, &(struct server_opts){.addresses = addresses, .quiet = true}, err);
     if (!s->backend_server)
         return err_prefix(err, "the broker's auth back end");
     s->backend = backend_create(s->creds, path, user, password);
     backend_routes(s->backend, s->backend_server);
     *base_url = xasprintf("http://127.0.0.1:%d%s", server_port(s->backend_server), path);
     return 0;
+}
+
+static void node_listens(void *arg)
+{
+    struct service *s = arg;
+    if (s->broker)
+        broker_wake(s->broker);
 }
 
 static int start_node(struct service *s, const char *backend_url, struct err *err)
@@ -135,6 +143,8 @@ static int start_node(struct service *s, const char *backend_url, struct err *er
                              .port = s->config.broker.port,
                              .user = s->config.user,
                              .backend_url = backend_url,
+                             .listening = node_listens,
+                             .arg = s,
                              .cert_file = s->config.broker.cert_file,
                              .key_file = s->config.broker.key_file};
     s->node = node_start(s->loop, &opts, err);
@@ -298,7 +308,6 @@ static void finish(struct service *s)
     creds_destroy(s->creds);
     loop_timer_destroy(s->idle);
     pidfile_release(s->pidfile);
-    loop_once(s->loop, 0);
     loop_destroy(s->loop);
     service_config_clear(&s->config);
 }

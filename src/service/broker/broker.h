@@ -37,6 +37,7 @@ struct broker *broker_create(const struct broker_opts *opts, const struct broker
                              void *arg, struct err *err);
 void broker_destroy(struct broker *b, uint64_t timeout_us); /* NULL is fine */
 bool broker_is_up(const struct broker *b);
+void broker_wake(struct broker *b); /* it can be reached now: no pause before the next try */
 
 /* ---- publishing ---- */
 

@@ -27,6 +27,8 @@
 
 #define PAUSE_MIN_US LOOP_S(1)
 #define PAUSE_MAX_US LOOP_S(60)
+#define PROBE_US LOOP_MS(100)
+#define PROBE_FOR_US LOOP_S(120)
 #define STABLE_US LOOP_S(120)
 
 enum port { PORT_AMQP, PORT_DIST, PORT_EPMD, PORT_COUNT };
@@ -42,7 +44,9 @@ struct node {
     bool drops;
     pid_t server, epmd;
     struct loop_child *server_watch, *epmd_watch;
-    struct loop_timer *again, *stop_timer;
+    struct loop_timer *again, *stop_timer, *probe;
+    loop_f *listening;
+    void *listening_arg;
     unsigned tries;
     uint64_t started_us;
     bool stopping;
@@ -335,6 +339,23 @@ static void server_ended(void *arg, pid_t pid, const siginfo_t *si)
     loop_timer_set(n->again, pause, 0);
 }
 
+/* Is the port open yet?  A connect to this host is answered at once. */
+static void probe_cb(void *arg)
+{
+    struct node *n = arg;
+    struct sockaddr_in a = {.sin_family = AF_INET,
+                            .sin_port = htons((uint16_t)n->ports[PORT_AMQP]),
+                            .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    bool open = fd >= 0 && connect(fd, (struct sockaddr *)&a, sizeof(a)) == 0;
+    if (fd >= 0)
+        close(fd);
+    if (open)
+        n->listening(n->listening_arg);
+    else if (loop_now_us(n->loop) - n->started_us < PROBE_FOR_US)
+        loop_timer_set(n->probe, PROBE_US, 0);
+}
+
 static void start_epmd(struct node *n, char *const *env)
 {
     char port[16];
@@ -375,6 +396,8 @@ static void start_server(void *arg)
     n->server = run(n, argv, env);
     if (n->server > 0) {
         n->server_watch = loop_child_watch(n->loop, n->server, server_ended, n);
+        if (n->listening)
+            loop_timer_set(n->probe, PROBE_US, 0);
     } else {
         n->server = 0;
         loop_timer_set(n->again, PAUSE_MAX_US, 0);
@@ -387,6 +410,9 @@ struct node *node_start(struct loop *l, const struct node_opts *opts, struct err
     struct node *n = xcalloc(1, sizeof(*n));
     n->loop = l;
     n->again = loop_timer_create(l, start_server, n);
+    n->probe = loop_timer_create(l, probe_cb, n);
+    n->listening = opts->listening;
+    n->listening_arg = opts->arg;
     n->folder = realpath(opts->folder, NULL);
     if (!n->folder && fs_mkdirs(opts->folder, 0711, err) == 0)
         n->folder = realpath(opts->folder, NULL);
@@ -454,6 +480,7 @@ void node_stop(struct node *n, uint64_t timeout_us, loop_f *done, void *arg)
     n->stopped = done;
     n->stopped_arg = arg;
     loop_timer_cancel(n->again);
+    loop_timer_cancel(n->probe);
     n->stop_timer = loop_timer_create(n->loop, stop_late, n);
     loop_timer_set(n->stop_timer, timeout_us, 0);
     if (n->server)
@@ -475,6 +502,7 @@ void node_destroy(struct node *n)
     if (n->epmd)
         kill(n->epmd, SIGKILL);
     loop_timer_destroy(n->again);
+    loop_timer_destroy(n->probe);
     loop_timer_destroy(n->stop_timer);
     free(n->folder);
     free(n->home);

@@ -19,6 +19,8 @@ struct node_opts {
     const char *user;        /* account to run as when we are root; NULL = see node_account() */
     const char *backend_url; /* of the HTTP auth back end, without "/user" */
     const char *cert_file, *key_file; /* TLS for AMQP; NULL = plain */
+    loop_f *listening;                /* each time that it has begun to accept connections */
+    void *arg;
 };
 
 /* Writes the configuration and starts it; it takes seconds until it accepts connections. */

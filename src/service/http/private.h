@@ -73,7 +73,7 @@ struct server {
     struct router *router;
     struct listener *listeners;
     size_t n_listeners;
-    bool tls, behind_proxy, draining;
+    bool tls, behind_proxy, quiet, draining;
     struct loop_timer *tick; /* libmicrohttpd's own timeouts */
     struct loop_timer *sweep;
     struct loop_timer *drain_timer;

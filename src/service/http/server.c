@@ -300,6 +300,8 @@ static void count(struct req *r)
     st->answers[class < STATUS_CLASSES ? class : 0]++;
     st->seconds[i]++;
     st->seconds_sum_us += took;
+    if (r->server->quiet)
+        return;
     log_debug("request=%s %s %s status=%d took_us=%llu", r->id, r->method ? r->method : "-",
               r->target.path ? r->target.path : "-", r->status, (unsigned long long)took);
 }
@@ -505,6 +507,7 @@ struct server *server_create(struct loop *l, const struct server_opts *opts, str
     s->loop = l;
     s->router = router_create();
     s->behind_proxy = opts->behind_proxy;
+    s->quiet = opts->quiet;
     s->tls = opts->cert_file != NULL;
     s->tick = loop_timer_create(l, run, s);
     s->sweep = loop_timer_create(l, sweep_cb, s);

@@ -36,6 +36,7 @@ struct server_opts {
     const char *cert_file, *key_file; /* TLS; NULL = plain */
     size_t connections_max;           /* 0 = 20000 */
     bool behind_proxy;                /* believe X-Forwarded-For and -Proto */
+    bool quiet;                       /* requests are not logged, not even for debugging */
 };
 
 struct server *server_create(struct loop *l, const struct server_opts *opts, struct err *err);
