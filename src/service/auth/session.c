@@ -219,7 +219,6 @@ static void left(void *arg, int rc, const struct err *err)
         log_error("request=%s: a session could not be ended in the ledger: %s", req_id(l->r),
                   err->text);
     set_cookie(l->r, SESSION_COOKIE, "", 0);
-    reply_header(l->r, "Clear-Site-Data", "\"cache\"");
     reply_redirect(l->r, 303, "/web/sign-in");
     req_unref(l->r);
     free(l);
