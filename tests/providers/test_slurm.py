@@ -184,6 +184,15 @@ def test_database_away(cluster, start):
         d.expect("ended", 30)
     finally:
         cluster.start_database()
+    # The database is behind for some time: what it does not know has not ended.
+    d = start(dir=d.dir.parent / "later")
+    d.order("demand 1")
+    wait_for("a block in the queue", lambda: cluster.queue_is(1))
+    time.sleep(6)
+    assert d.states() in (["RUNNING"], ["PENDING"])
+    d.order("agent 0")
+    job = d.blocks()[0]["job_id"]
+    wait_for("the database", lambda: "RUNNING" in cluster.run("sacct", "-X", "-n", "-j", job), 90)
     d.down()
 
 

@@ -360,6 +360,24 @@ static void slurm_sacct(void **state)
     is_state(0, JOB_RUNNING);
 }
 
+/* The database does not know a job: squeue has the last word. */
+static void slurm_database_lags(void **state)
+{
+    accounting();
+    assert_int_equal(read_sample("slurm-accounting-status-unknown", "sacct -X", 2, "7 8"),
+                     READ_ALL);
+    is_nothing(0);
+    assert_int_equal(read_sample("slurm-accounting-status-unknown", "sacct -X", 1, "7"),
+                     READ_AGAIN);
+    command_is("squeue --noheader --format='%i %t' --job '7'");
+    assert_int_equal(read_answer("7 R\n", "", 0, "7"), READ_ALL);
+    is_state(0, JOB_RUNNING);
+    read_sample("slurm-accounting-status-unknown", "sacct -X", 1, "7");
+    read_sample("slurm-accounting-status-unknown", "squeue", 1, "7");
+    is_gone(0);
+    command_is("sacct -X --noheader --format=jobid,state%20 --job '7'");
+}
+
 static void slurm_database_gone(void **state)
 {
     accounting();
@@ -559,6 +577,7 @@ int main(void)
         cmocka_unit_test(slurm_finds_out),
         cmocka_unit_test(slurm_sacct),
         cmocka_unit_test(slurm_database_gone),
+        cmocka_unit_test(slurm_database_lags),
         cmocka_unit_test(slurm_squeue),
         cmocka_unit_test(slurm_ids),
         cmocka_unit_test(lsf),

@@ -9,8 +9,10 @@
 #include "lib/base/alloc.h"
 
 /* How questions are put.  The first one finds out whether there is an accounting database; while
- * the database does not answer, squeue is asked and the next poll tries again. */
-enum mode { FIND_OUT, SACCT, SQUEUE, SQUEUE_FOR_NOW };
+ * the database does not answer, squeue is asked and the next poll tries again.  The database lags
+ * behind the controller, by minutes after an outage: a job that it does not know (yet) is looked
+ * for with squeue. */
+enum mode { FIND_OUT, SACCT, SQUEUE, SQUEUE_FOR_NOW, SQUEUE_CONFIRMS };
 
 static const struct option_spec options[] = {
     {"partition", OPT_TEXT, NULL},
@@ -250,7 +252,13 @@ static enum reading read_status(struct provider *p, const struct answer *a, stru
     }
     if (mode == SQUEUE_FOR_NOW)
         own->mode = FIND_OUT;
+    if (mode == SQUEUE_CONFIRMS)
+        own->mode = SACCT;
     read_lines(a->out, asked);
+    if (mode == SACCT && asked->n == 1 && asked->told[0].what == TOLD_NOTHING) {
+        own->mode = SQUEUE_CONFIRMS;
+        return READ_AGAIN;
+    }
     if (a->exit_code == 0)
         return READ_ALL;
     if (asked->n == 1 && strstr(a->err, "Invalid job id specified") != NULL) { /* aged out */
