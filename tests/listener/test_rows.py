@@ -1,14 +1,16 @@
 """Every row of the table of start requests (endpoint-manager.md 6), in its order."""
 
 import base64
+import hashlib
 import json
 import time
 import uuid
 
 import pytest
 from cryptography.fernet import Fernet
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from doubles import (BAD_ACCOUNT, FAILED, LIMIT, NO_ACCOUNT, REFRESH, SAME_USER, START, command,
+from doubles import (BAD_ACCOUNT, FAILED, FATAL, LIMIT, NO_ACCOUNT, REFRESH, SAME_USER, START, command,
                      identity)
 from support.process import wait_for
 
@@ -261,3 +263,48 @@ def test_fernet_key_shape(listen, queues):
     monitor = listen().up()
     queues.send(command(queues))
     assert len(base64.urlsafe_b64decode(monitor.next(START).key)) == 32
+
+
+# ---- start grants (lib/grant) ----
+
+def grant(key, doc, endpoint_id, raw, lifetime=60, **changes):
+    """What the service puts into the header; made by another implementation."""
+    text = {"v": 1, "endpoint": endpoint_id, "user": doc["globus_effective_identity"],
+            "user_endpoint": doc["kwargs"]["amqp_creds"]["endpoint_id"],
+            "sha256": hashlib.sha256(raw).hexdigest(), "nonce": uuid.uuid4().hex,
+            "expires": int(time.time()) + lifetime, **changes}
+
+    def b64(b):
+        return base64.urlsafe_b64encode(b).rstrip(b"=").decode()
+
+    first = b64(json.dumps(text, separators=(",", ":")).encode())
+    return first + "." + b64(key.sign(b"sallyport-grant-v1." + first.encode()))
+
+
+def test_start_grants(listen, queues, web):
+    key = Ed25519PrivateKey.generate()
+    public = base64.b64encode(key.public_key().public_bytes_raw()).decode()
+    monitor = listen(config=f"sallyport:\n  grant_key: {public}\n").up()
+    doc = command(queues)
+    raw = json.dumps(doc).encode()
+    good = grant(key, doc, web.endpoint_id, raw)
+    queues.send(raw, headers={"sallyport-grant": good})
+    monitor.next(START)
+    bad = [None, good + "A", grant(Ed25519PrivateKey.generate(), doc, web.endpoint_id, raw),
+           grant(key, doc, web.endpoint_id, b"{}"), grant(key, doc, web.endpoint_id, raw, -5),
+           grant(key, doc, str(uuid.uuid4()), raw)]
+    for header in bad:
+        queues.send(raw, headers={"sallyport-grant": header} if header else None)
+        text = queues.notice()["global_state"]["error"]
+        assert text.startswith("Ignoring command from server\n  This endpoint accepts signed start "
+                               "commands only: the "), text
+    # A copied one is refused without a word.
+    queues.send(raw, headers={"sallyport-grant": good})
+    monitor.logged("Its start grant has been used before")
+    monitor.none(START)
+    empty(queues)
+
+
+def test_a_bad_grant_key_is_a_configuration_error(listen):
+    m = listen(config="sallyport: {grant_key: short}\n").next(FATAL, 20)
+    assert m.code == 1 and "sallyport.grant_key: a grant key is 32 bytes in base64" in m.text_admin

@@ -63,6 +63,7 @@ struct config {
     bool audit_hash_chain;
     char *user_endpoint_executable; /* fixed path, or NULL = PATH */
     char *listener_user;            /* account of the listener; NULL = nobody */
+    char *grant_key;                /* start grants are demanded: lib/grant; NULL = not */
 
     struct json_object *tree;     /* the parsed document: mapping, never NULL */
     char *source;                 /* its text, as it was */

@@ -15,7 +15,8 @@
  *       survives_manager: true      # user endpoints outlive a manager that crashes
  *       audit_hash_chain: false
  *       user_endpoint_executable: /opt/site/bin/globus-compute-endpoint
- *       listener_user: nobody */
+ *       listener_user: nobody
+ *       grant_key: BASE64           # only start commands signed by this key's owner count */
 #include <ctype.h>
 #include <errno.h>
 #include <math.h>
@@ -82,6 +83,7 @@ const struct field config_fields[] = {
     {"user_endpoint_executable", FIELD_PATH, GROUP_OURS, AT(user_endpoint_executable),
      .can_be_null = true},
     {"listener_user", FIELD_TEXT, GROUP_OURS, AT(listener_user), .can_be_null = true},
+    {"grant_key", FIELD_TEXT, GROUP_OURS, AT(grant_key), .can_be_null = true},
 };
 const size_t config_fields_count = sizeof(config_fields) / sizeof(config_fields[0]);
 

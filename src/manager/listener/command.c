@@ -112,7 +112,6 @@ static void read_fields(struct command *c, const struct command_message *m)
     read_route(c);
     read_correlation(c, m->request_id);
     c->timestamp = m->timestamp;
-    c->grant = xstrdup(m->grant);
 }
 
 static struct command *unreadable(struct command_fault *f, const char *type, const char *text)
@@ -203,6 +202,28 @@ struct command *command_read(const struct command_message *m, int64_t now_s,
     return c;
 }
 
+int command_check_grant(const struct command *c, const struct command_message *m,
+                        const char *public_key, const char *endpoint_id, int64_t now_s,
+                        char nonce[GRANT_NONCE_TEXT], struct command_fault *f)
+{
+    struct err err = ERR_INIT;
+    const struct grant wanted = {.endpoint_id = endpoint_id,
+                                 .identity = c->identity,
+                                 .user_endpoint_id = c->route.endpoint_id,
+                                 .body = m->body,
+                                 .body_len = m->body_len};
+    if (grant_verify(public_key, m->grant, &wanted, now_s, nonce, &err) == 0)
+        return 0;
+    f->level = LOG_L_WARNING;
+    buf_fmt(&f->log,
+            "Ignoring command from server\n  This endpoint accepts signed start commands "
+            "only: %s",
+            err.text);
+    command_id_lines(c, &f->log);
+    buf_add(&f->notice, f->log.data, f->log.len);
+    return -1;
+}
+
 struct command *command_keep(struct command *c)
 {
     c->refs++;
@@ -219,7 +240,6 @@ void command_drop(struct command *c)
     free(c->verb);
     free(c->route.endpoint_id);
     free(c->correlation);
-    free(c->grant);
     free(c);
 }
 

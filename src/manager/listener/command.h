@@ -14,6 +14,7 @@
 #include "lib/base/buf.h"
 #include "lib/base/json.h"
 #include "lib/base/log.h"
+#include "lib/grant/grant.h"
 
 #define COMMAND_SIZE_MAX (4u << 20)
 #define COMMAND_WINDOW_S 180
@@ -52,7 +53,6 @@ struct command {
     struct json_object *user_runtime;
     struct command_route route;
     char *correlation; /* the service's request id, else the user endpoint's, else "-" */
-    char *grant;
 };
 
 struct command_fault {
@@ -70,6 +70,11 @@ void command_fault_clear(struct command_fault *f);
  * step 2 or 3 failed. */
 struct command *command_read(const struct command_message *m, int64_t now_s,
                              struct command_fault *fault);
+/* Where start grants are demanded: 0, or -1 with step 2's fault for another reason.  *nonce is the
+ * grant's.  m: the message that c was read from. */
+int command_check_grant(const struct command *c, const struct command_message *m,
+                        const char *public_key, const char *endpoint_id, int64_t now_s,
+                        char nonce[GRANT_NONCE_TEXT], struct command_fault *fault);
 /* Steps 7, 8 and 10: 0 or -1. */
 int command_check(const struct command *c, struct command_fault *fault);
 struct command *command_keep(struct command *c);

@@ -14,6 +14,7 @@
 #define WAITING_MAX 16384
 #define WAITING_BYTES_MAX (64u << 20)
 #define RUNNING_PER_USER 4
+#define NONCES_MAX 65536
 #define UNDER_WAY_MAX 100 /* mapped, started, told; less than OUTSIDE_RUNS_MAX */
 
 /* ---- who is it? ---- */
@@ -109,16 +110,51 @@ static const char *request_id(const struct amqp_message *m)
     return id ? id : amqp_header_str(m, "sallyport-request");
 }
 
+static struct command_message as_message(const struct amqp_message *m)
+{
+    return (struct command_message){.content_type = m->content_type,
+                                    .timestamp = m->timestamp,
+                                    .body = m->body,
+                                    .body_len = m->body_len,
+                                    .request_id = request_id(m),
+                                    .grant = amqp_header_str(m, GRANT_HEADER)};
+}
+
 static struct command *read_message(const struct job *j, struct command_fault *f)
 {
-    const struct amqp_message *m = j->message;
-    struct command_message cm = {.content_type = m->content_type,
-                                 .timestamp = m->timestamp,
-                                 .body = m->body,
-                                 .body_len = m->body_len,
-                                 .request_id = request_id(m),
-                                 .grant = amqp_header_str(m, "sallyport-grant")};
-    return command_read(&cm, j->arrived_s, f);
+    const struct command_message m = as_message(j->message);
+    return command_read(&m, j->arrived_s, f);
+}
+
+/* A grant is good for one command; that the broker delivers it again is no crime. */
+static bool is_first_use(struct desk *d, const struct job *j, const char *nonce)
+{
+    if (map_get(d->nonces, nonce))
+        return j->message->redelivered;
+    if (map_count(d->nonces) >= NONCES_MAX) {
+        map_destroy(d->nonces, NULL);
+        d->nonces = map_create();
+    }
+    map_put(d->nonces, nonce, d);
+    return true;
+}
+
+static int check_grant(struct job *j, const struct command *c, struct command_fault *f)
+{
+    char nonce[GRANT_NONCE_TEXT];
+    struct desk *d = j->desk;
+    const char *key = d->w.site->config->grant_key;
+    const struct command_message m = as_message(j->message);
+    if (!key)
+        return 0;
+    if (command_check_grant(c, &m, key, d->w.site->endpoint_id, j->arrived_s, nonce, f) < 0)
+        return -1;
+    if (is_first_use(d, j, nonce))
+        return 0;
+    f->level = LOG_L_WARNING;
+    buf_str(&f->log, "Ignoring command from server\n  Its start grant has been used before");
+    command_id_lines(c, &f->log);
+    return -1; /* whoever copied it is not told */
 }
 
 /* Only the message is kept while it waits; it was readable once, so it is now. */
@@ -174,7 +210,7 @@ void desk_command(struct desk *d, struct amqp_message *m)
         return;
     }
     struct command *c = read_message(j, &f);
-    if (!c || f.log.len) {
+    if (!c || f.log.len || check_grant(j, c, &f) < 0) {
         refuse_at_once(j, c, &f);
         return;
     }
@@ -209,6 +245,7 @@ struct desk *desk_create(const struct desk_wires *wires)
     d->slots = map_create();
     d->asked = map_create();
     d->latest = map_create();
+    d->nonces = map_create();
     d->sweep = loop_timer_create(wires->loop, start_sweep_cb, d);
     TAILQ_INIT(&d->all);
     return d;
@@ -225,6 +262,7 @@ void desk_destroy(struct desk *d)
     map_destroy(d->slots, NULL);
     map_destroy(d->asked, NULL);
     map_destroy(d->latest, free);
+    map_destroy(d->nonces, NULL);
     free(d);
 }
 

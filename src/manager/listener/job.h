@@ -45,6 +45,7 @@ struct desk {
     struct map *slots;   /* slot -> job */
     struct map *asked;   /* request -> job */
     struct map *latest;  /* slot -> time stamp of the command whose credentials it has */
+    struct map *nonces;  /* of grants that were used */
     struct job_list all; /* asked of the monitor, in order */
     struct loop_timer *sweep;
     uint64_t last_request;

@@ -13,6 +13,7 @@
 #include "lib/api/api.h"
 #include "lib/base/alloc.h"
 #include "lib/base/log.h"
+#include "lib/grant/grant.h"
 
 #define EX_OK_AND_STOP 0 /* the original ends in order when it can't listen */
 
@@ -61,6 +62,8 @@ static int open_config(struct site *s, const struct hello *h, struct site_end *e
                          "The configuration of %s contains an `engine` field; endpoint will not "
                          "start",
                          h->m.hello.endpoint_dir);
+    if (s->config->grant_key && grant_key_check(s->config->grant_key, &err) < 0)
+        return site_fail(end, 1, "%s: sallyport.grant_key: %s", path, err.text);
     s->parent_config = config_as_json(s->config);
     return 0;
 }
