@@ -24,6 +24,7 @@
 #include "lib/base/pidfile.h"
 #include "service/broker/node.h"
 #include "service/config.h"
+#include "service/web/web.h"
 
 #define DRAIN_US LOOP_S(20)
 #define IDLE_US LOOP_S(5)
@@ -38,6 +39,7 @@ struct service {
     struct creds *creds;
     struct auth *auth;
     struct api *api;
+    struct web *web;
     struct server *server, *backend_server;
     struct backend *backend;
     struct node *node;
@@ -94,9 +96,15 @@ static void announce(void *arg)
     const char *first = s->config.listen[0];
     bool local = strncmp(first, "127.0.0.1:", 10) == 0;
     autofree char *host = xstrndup(first, (size_t)(strrchr(first, ':') - first));
-    printf("ready %s://%s:%d/\n", s->config.cert_file ? "https" : "http",
-           local ? "localhost" : host, server_port(s->server));
+    autofree char *url = xasprintf("%s://%s:%d/\n", s->config.cert_file ? "https" : "http",
+                                   local ? "localhost" : host, server_port(s->server));
+    printf("ready %s", url);
     fflush(stdout);
+    /* For `sallyport env`. */
+    autofree char *path = xasprintf("%s/service.url", s->config.data_dir);
+    struct err err = ERR_INIT;
+    if (fs_write(path, url, strlen(url), 0644, false, &err) < 0)
+        log_warning("%s", err.text);
     sd_notify(0, "READY=1");
     log_info("event=ready port=%d store=%.10s", server_port(s->server), s->config.store_url);
 }
@@ -237,8 +245,16 @@ static int start(struct service *s, struct err *err)
     s->server = server_create(s->loop, &http, err);
     if (!s->server)
         return -1;
+    s->web = web_create(&(struct web_opts){.loop = s->loop,
+                                           .store = s->store,
+                                           .auth = s->auth,
+                                           .depth = web_broker_depth,
+                                           .depth_arg = &s->broker,
+                                           .read_file = api_read_file,
+                                           .file_arg = s->api});
     api_routes(s->api, s->server);
     server_routes(s->server, auth_routes(), s->auth);
+    server_routes(s->server, web_routes(), s->web);
     return start_broker(s, err);
 }
 
@@ -297,11 +313,13 @@ static void on_reopen(void *arg)
 
 static void finish(struct service *s)
 {
+    web_stop(s->web); /* ends its streams: before the server */
     server_destroy(s->server);
     broker_destroy(s->broker, 0);
     node_destroy(s->node);
     store_close(s->store);
     api_destroy(s->api);
+    web_destroy(s->web);
     auth_destroy(s->auth);
     server_destroy(s->backend_server);
     backend_destroy(s->backend);

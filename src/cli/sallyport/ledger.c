@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <grp.h>
+#include <pwd.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -38,6 +39,23 @@ struct json_object *settings_read(const char *data_dir, struct err *err)
     return o;
 }
 
+#define SERVICE_ACCOUNT "sallyport" /* what the service takes on when root starts it */
+
+/* The folder, made when it is missing: others may pass through, as the broker's account has to. */
+static int make_folder(const char *dir, const char *user, struct err *err)
+{
+    struct stat st;
+    if (stat(dir, &st) == 0)
+        return 0;
+    if (fs_mkdirs(dir, 0711, err) != 0)
+        return -1;
+    const struct passwd *pw =
+        geteuid() == 0 ? getpwnam(user != NULL ? user : SERVICE_ACCOUNT) : NULL;
+    if (pw != NULL && chown(dir, pw->pw_uid, pw->pw_gid) != 0)
+        return err_errno(err, "%s", dir);
+    return 0;
+}
+
 static int become_owner(const char *dir, struct err *err)
 {
     struct stat st;
@@ -54,18 +72,22 @@ static int become_owner(const char *dir, struct err *err)
 struct ledger *ledger_open(const struct args *a, struct err *err)
 {
     const char *dir = args_data(a);
-    if (fs_mkdirs(dir, 0700, err) != 0 || become_owner(dir, err) != 0)
-        return NULL;
     struct ledger *l = xcalloc(1, sizeof *l);
     l->settings = settings_read(dir, err);
-    const char *url = args_get(a, "--store");
-    autofree char *usual = xasprintf("sqlite:%s/ledger.db", dir);
-    if (url == NULL)
-        url = json_str_or(l->settings, "store", usual);
     if (l->settings == NULL && err->text[0] != '\0') {
         free(l);
         return NULL;
     }
+    if (make_folder(dir, json_str_or(l->settings, "user", NULL), err) != 0 ||
+        become_owner(dir, err) != 0) {
+        json_object_put(l->settings);
+        free(l);
+        return NULL;
+    }
+    const char *url = args_get(a, "--store");
+    autofree char *usual = xasprintf("sqlite:%s/ledger.db", dir);
+    if (url == NULL)
+        url = json_str_or(l->settings, "store", usual);
     umask(077);
     l->loop = loop_create();
     l->store = store_open(l->loop, url, err);

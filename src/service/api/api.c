@@ -141,3 +141,9 @@ void api_destroy(struct api *a)
     free(a->data_dir);
     free(a);
 }
+
+int api_read_file(void *api, const char *name, struct buf *out)
+{
+    struct api *a = api;
+    return files_get(a->files, name, out, NULL);
+}

@@ -41,6 +41,8 @@ void api_on_kick(struct api *a, void (*kick)(void *arg, const char *principal), 
  * is finished after the next start; nothing is lost. */
 void api_stop(struct api *a);
 void api_destroy(struct api *a);
+/* A result that is kept in a file, for the console; from any thread. 0, or -1. */
+int api_read_file(void *api, const char *name, struct buf *out);
 /* Everything that was accepted has left for the broker and the ledger. */
 bool api_is_idle(const struct api *a);
 

@@ -104,12 +104,15 @@ struct events *events_create(struct web *w)
     return e;
 }
 
-void events_destroy(struct events *e)
+void events_stop(struct events *e)
 {
-    if (e == NULL)
-        return;
     while (!LIST_EMPTY(&e->streams))
         drop(e, LIST_FIRST(&e->streams));
+    loop_timer_cancel(e->timer);
+}
+
+void events_destroy(struct events *e)
+{
     loop_timer_destroy(e->timer);
     free(e);
 }

@@ -60,7 +60,8 @@ struct json_object *tasks_newest(struct look *l, struct db *db, const char *endp
                                  const char *before, int most, struct err *err);
 
 struct events *events_create(struct web *w);
-void events_destroy(struct events *e); /* NULL is fine */
+void events_stop(struct events *e); /* ends the streams */
+void events_destroy(struct events *e);
 void events_open(struct events *e, struct req *r);
 
 #endif

@@ -10,6 +10,12 @@ struct web *web_create(const struct web_opts *opts)
     return w;
 }
 
+void web_stop(struct web *w)
+{
+    if (w != NULL)
+        events_stop(w->events);
+}
+
 void web_destroy(struct web *w)
 {
     if (w == NULL)

@@ -31,8 +31,12 @@ struct web_opts {
     int (*read_file)(void *file_arg, const char *name, struct buf *out);
     void *file_arg;
 };
+/* A `depth` for opts: depth_arg is a struct broker **, which may still point to NULL. */
+void web_broker_depth(void *broker, const char *endpoint_id, web_depth_f *then, void *arg);
 struct web *web_create(const struct web_opts *opts);
-void web_destroy(struct web *w);      /* NULL is fine */
+/* In this order: web_stop(), server_destroy(), store_close(), web_destroy().  NULL is fine. */
+void web_stop(struct web *w);
+void web_destroy(struct web *w);
 const struct route *web_routes(void); /* arg: the struct web */
 
 #endif
