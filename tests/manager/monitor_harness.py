@@ -68,6 +68,10 @@ def program(name):
     return BUILD / "src" / folders[name] / name
 
 
+def is_sanitized():
+    return b"__asan_init" in program("monitor").read_bytes()
+
+
 def compile_double(source, target, *options):
     subprocess.run(
         ["cc", "-D_GNU_SOURCE", "-I", ROOT / "src", HERE / source]
@@ -84,6 +88,7 @@ def make_tree(top, name="prefix"):
     shutil.copy(HERE / "listener_double.py", libexec / "listener")
     (libexec / "listener").chmod(0o755)
     compile_double("probe.c", libexec / "prepare")
+    os.link(libexec / "prepare", libexec / "endpoint-double")
     return top / name
 
 

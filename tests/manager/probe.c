@@ -130,6 +130,7 @@ int main(int argc, char **argv, char **env)
     char self[4096];
     ssize_t len = readlink("/proc/self/exe", self, sizeof(self) - 1);
     self[len > 0 ? len : 0] = '\0';
+    strcpy(strrchr(self, '/') + 1, "endpoint-double"); /* by its name the exec is known */
     int null = open("/dev/null", O_RDWR);
     dup2(null, 1);
     dup2(null, 2);

@@ -176,6 +176,8 @@ def test_failures_before_the_exec(manager, ada):
     assert answer.code == table.DIED and "signal 9" in answer.admin_text
     answer = c.failed(ada.name, "uep.1", request=3, blob=manager.blob("p3", act="nonsense"))
     assert answer.code == table.DIED
+    answer = c.failed(ada.name, "uep.1", request=4, blob=manager.blob("p4", act="exit", mode="127"))
+    assert answer.code == table.DIED and "exit code 127" in answer.admin_text
     pid = int(manager.probe("p3")["pid"])
     wait_until(lambda: not is_alive(pid))
 

@@ -3,6 +3,7 @@
 import os
 import random
 import signal
+import threading
 
 import monitor_table as table
 import pytest
@@ -226,9 +227,17 @@ def test_mismatched_id(manager):
 def test_many_starts_hold_the_listener_back(manager, ada):
     """300 requests for seven user endpoints: each gets one answer."""
     c = manager.begin()
+    answers = []
+
+    def receive():
+        for _ in range(300):
+            answers.append(c.expect(table.STARTED, table.RUNNING, table.FAILED))
+
+    reader = threading.Thread(target=receive)
+    reader.start()
     for i in range(300):
         c.start(ada.name, f"uep.{i % 7}", request=i)
-    answers = [c.expect(table.STARTED, table.RUNNING, table.FAILED) for _ in range(300)]
+    reader.join(30)
     assert sorted(a.request for a in answers) == list(range(300))
     running = [a for a in answers if a.type != table.FAILED]
     assert len({a.pid for a in running}) == 7

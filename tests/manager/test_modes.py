@@ -7,7 +7,7 @@ import subprocess
 
 import monitor_table as table
 import pytest
-from monitor_harness import MAPPED, is_alive, needs_root, wait_ready
+from monitor_harness import MAPPED, is_alive, is_sanitized, needs_root, wait_ready
 
 pytestmark = needs_root
 
@@ -107,6 +107,8 @@ def test_mapping_without_privilege_is_ignored(make_manager, ada):
 
 
 def test_fork_that_fails(make_manager, ada):
+    if is_sanitized():
+        pytest.skip("the sanitizer's run time forks by itself")
     # Two processes of this user: the manager and its listener.
     manager = owned_by(make_manager(OWN, wrapper=["prlimit", "--nproc=2:"]), ada)
     c = manager.begin()

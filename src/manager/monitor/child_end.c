@@ -1,6 +1,7 @@
 /* The end of a child: noticed by its pidfd, reaped, written to the log in the original's words. */
 #include <errno.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -56,11 +57,28 @@ static void died_young(struct child *c, const siginfo_t *si)
     child_answer_failed(c, TABLE_DIED, "The user endpoint died while it was starting", admin);
 }
 
-static void ended(struct child *c, const siginfo_t *si)
+/* Not reaped yet, so its name can still be read: is it that of one of ours, whose next step would
+ * have been an exec?  (A library that can't be loaded ends a program without a word.) */
+static bool had_its_exec(const struct child *c)
+{
+    static const char *const ours[] = {"monitor", "session", "prepare"};
+    char path[64], name[64] = "";
+    snprintf(path, sizeof(path), "/proc/%d/comm", (int)c->pid);
+    FILE *f = fopen(path, "re");
+    if (f && !fgets(name, sizeof(name), f))
+        name[0] = '\0';
+    if (f)
+        fclose(f);
+    for (size_t i = 0; i < sizeof(ours) / sizeof(ours[0]); i++)
+        if (strncmp(name, ours[i], strlen(ours[i])) == 0)
+            return false;
+    return name[0] != '\0';
+}
+
+static void ended(struct child *c, const siginfo_t *si, bool had_exec)
 {
     child_boot_drain(c);
-    /* Whoever fails before the exec says why; who left without a word has had its exec. */
-    if (!c->over && c->state == CHILD_BOOT && si->si_code == CLD_EXITED)
+    if (!c->over && c->state == CHILD_BOOT && si->si_code == CLD_EXITED && had_exec)
         child_booted(c);
     if (c->over) {
         log_debug("pid=%d of a start that failed has left", (int)c->pid);
@@ -80,6 +98,7 @@ static void pid_cb(void *arg, int fd, uint32_t revents)
 {
     struct child *c = arg;
     siginfo_t si = {0};
+    bool had_exec = c->state == CHILD_BOOT && had_its_exec(c);
     if (!c->adopted) {
         if (waitid(P_PIDFD, (id_t)fd, &si, WEXITED | WNOHANG | WNOWAIT) < 0 || si.si_pid == 0)
             return; /* not yet */
@@ -89,7 +108,7 @@ static void pid_cb(void *arg, int fd, uint32_t revents)
         if (waitid(P_PIDFD, (id_t)fd, &si, WEXITED | WNOHANG) < 0)
             log_error("child %d can't be reaped: %m", (int)c->pid);
     }
-    ended(c, &si);
+    ended(c, &si, had_exec);
 }
 
 void child_watch(struct child *c)
