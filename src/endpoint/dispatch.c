@@ -6,12 +6,18 @@
 #include "lib/base/clock.h"
 #include "lib/base/map.h"
 
+#define AHEAD_US 8000.0
+#define AHEAD_MAX 128
+
 struct seat {
     struct dispatch *owner;
     void *agent;
     char block[32];
     size_t capacity, held;
-    size_t ready_at; /* its place among the ready ones + 1; 0 = not ready */
+    size_t ahead;       /* tasks that may wait at the agent beyond its capacity */
+    uint64_t result_us; /* when the last result came, or work began after a pause */
+    double each_us;     /* how long a task takes a worker, smoothed; 0 = not known */
+    size_t ready_at;    /* its place among the ready ones + 1; 0 = not ready */
     bool on_hold;
     uint64_t idle_since_us;
     struct task_list tasks;
@@ -26,7 +32,7 @@ struct dispatch {
     uint64_t next_seq;
     struct seat **ready; /* agents with a free slot, in no order */
     size_t ready_n, ready_cap;
-    bool planned, stopped, dead;
+    bool planned, stopped;
     const struct dispatch_handlers *handlers;
     void *arg;
 };
@@ -35,10 +41,29 @@ static void hand_out(struct dispatch *d);
 
 /* ---- agents ---------------------------------------------------------------------------------- */
 
+static bool has_room(const struct seat *s)
+{
+    return s->held < s->capacity + s->ahead;
+}
+
+/* Tasks of a millisecond would spend most of their time on the way: while they are that short, some
+ * wait where the workers are.  Never more than are done in AHEAD_US, so that no task is stuck
+ * behind another for longer than anybody notices; tasks that take longer are handed out one by one.
+ */
+static void measure(struct seat *s)
+{
+    uint64_t now = loop_now_us(s->owner->loop);
+    double took = (double)(now - s->result_us) * (double)s->capacity;
+    s->result_us = now;
+    s->each_us = s->each_us > 0 ? s->each_us + (took - s->each_us) / 16 : took;
+    double ahead = AHEAD_US / (s->each_us > 1 ? s->each_us : 1) * (double)s->capacity;
+    s->ahead = s->each_us > AHEAD_US ? 0 : ahead < AHEAD_MAX ? (size_t)ahead : AHEAD_MAX;
+}
+
 static void seat_ready(struct seat *s)
 {
     struct dispatch *d = s->owner;
-    bool wanted = !s->on_hold && s->held < s->capacity;
+    bool wanted = !s->on_hold && has_room(s);
     if (wanted && s->ready_at == 0) {
         if (d->ready_n == d->ready_cap) {
             d->ready_cap = d->ready_cap > 0 ? 2 * d->ready_cap : 16;
@@ -59,10 +84,7 @@ static void planned_cb(void *arg)
 {
     struct dispatch *d = arg;
     d->planned = false;
-    if (d->dead)
-        free(d);
-    else
-        hand_out(d);
+    hand_out(d);
 }
 
 static void plan(struct dispatch *d)
@@ -158,6 +180,8 @@ static bool give(struct dispatch *d, struct seat *s, struct task *t)
         return false;
     leave_queue(d, t);
     TAILQ_INSERT_TAIL(&s->tasks, t, line);
+    if (s->held == 0)
+        s->result_us = loop_now_us(d->loop);
     t->seat = s;
     memcpy(t->block, s->block, sizeof(t->block));
     s->held++;
@@ -172,9 +196,9 @@ static void hand_out(struct dispatch *d)
         /* Those that took nothing wait at the end of the array until the next time. */
         size_t n = d->ready_n - refused;
         struct seat *s = d->ready[n > 1 ? random_between(0, n - 1) : 0];
-        while (s->held < s->capacity && d->waiting > 0 && give(d, s, TAILQ_FIRST(&d->queue)))
+        while (has_room(s) && d->waiting > 0 && give(d, s, TAILQ_FIRST(&d->queue)))
             continue;
-        if (s->held < s->capacity && d->waiting > 0) {
+        if (has_room(s) && d->waiting > 0) {
             struct seat *other = d->ready[n - 1];
             d->ready[s->ready_at - 1] = other;
             other->ready_at = s->ready_at;
@@ -252,8 +276,11 @@ void dispatch_started(struct dispatch *d, const char *id)
 void dispatch_result(struct dispatch *d, const char *id, const void *body, size_t n)
 {
     struct task *t = dispatch_find(d, id);
-    if (t != NULL)
-        answer(d, t, body, n);
+    if (t == NULL)
+        return;
+    if (t->seat != NULL)
+        measure(t->seat);
+    answer(d, t, body, n);
 }
 
 static void lose(struct dispatch *d, struct task *t, bool may_retry, const char *text)
@@ -320,9 +347,6 @@ void dispatch_destroy(struct dispatch *d)
         dispatch_give_back(d, t);
     map_destroy(d->by_id, NULL);
     free(d->ready);
-    d->ready = NULL;
-    if (d->planned)
-        d->dead = true; /* planned_cb() frees it */
-    else
-        free(d);
+    loop_defer_cancel(d->loop, planned_cb, d);
+    free(d);
 }

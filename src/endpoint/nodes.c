@@ -31,7 +31,7 @@ struct nodes {
     int port; /* of the last server: kept when it opens again */
     TAILQ_HEAD(, node) all;
     size_t outstanding;
-    bool rest_planned, stopping, dead;
+    bool rest_planned, stopping;
 };
 
 static void plan_rest(struct nodes *n);
@@ -268,10 +268,6 @@ static void rest_cb(void *arg)
     struct nodes *n = arg;
     size_t pending = 0, running = 0;
     n->rest_planned = false;
-    if (n->dead) {
-        free(n);
-        return;
-    }
     if (n->blocks != NULL)
         blocks_count(n->blocks, &pending, &running);
     if (n->server == NULL || n->stopping || n->outstanding > 0 || pending + running > 0 ||
@@ -421,8 +417,6 @@ void nodes_destroy(struct nodes *n)
         dispatch_unseat(n->dispatch, k->seat, "The endpoint was shut down");
         node_free(k);
     }
-    if (n->rest_planned)
-        n->dead = true; /* rest_cb() frees it */
-    else
-        free(n);
+    loop_defer_cancel(n->loop, rest_cb, n);
+    free(n);
 }

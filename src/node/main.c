@@ -113,18 +113,20 @@ static bool start_task(struct node *n, struct waiting *t)
     return true;
 }
 
+/* With tasks at hand nobody waits for our messages: they may gather. */
 static void feed(struct node *n)
 {
     struct waiting *t, *next;
     for (t = TAILQ_FIRST(&n->queue); t != NULL && n->workers != NULL; t = next) {
         next = TAILQ_NEXT(t, link);
         if (!workers_has_room(n->workers))
-            return;
+            break;
         if (!start_task(n, t))
             continue;
         TAILQ_REMOVE(&n->queue, t, link);
         waiting_free(t);
     }
+    link_client_batch(n->client, !TAILQ_EMPTY(&n->queue));
 }
 
 static void task_cb(void *arg, struct json_object *header, const void *body, size_t size)

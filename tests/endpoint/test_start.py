@@ -45,7 +45,7 @@ FAILURES = [
     (ENGINE % 'max_workers_per_node: "4"', "ClickException", "max_workers_per_node must be a whole number"),
     (ENGINE % "encrypted: 1", "ClickException", "encrypted must be true or false"),
     (ENGINE % "provider: LocalProvider", "ClickException", "provider"),
-    (ENGINE % "provider: {type: CobaltProvider}", "ClickException", "CobaltProvider"),
+    (ENGINE % "provider: {type: BogusProvider}", "ClickException", "BogusProvider"),
     (ENGINE % "provider: {type: LocalProvider, walltime: 1:00:00}", "ClickException", "walltime"),
     (ENGINE % "provider: {type: LocalProvider, launcher: SrunLauncher}", "ClickException", "launcher"),
     (ENGINE % "strategy: bogus", "ClickException", "simple, htex_auto_scale, none"),

@@ -44,8 +44,8 @@ struct loop {
     int wake_fd;
     pthread_mutex_t lock; /* posts */
     struct post_list posts;
-    struct post_list deferred;
-    struct loop_timer **heap; /* heap[1] is due first */
+    struct post_list deferred, running; /* running: whose turn it is */
+    struct loop_timer **heap;           /* heap[1] is due first */
     size_t n_timers;
     size_t cap_timers;
     bool fake;
@@ -248,9 +248,8 @@ void loop_post(struct loop *l, loop_f *cb, void *arg)
 static int later_cb(sd_event_source *s, void *arg)
 {
     struct loop *l = arg;
-    struct post_list mine = STAILQ_HEAD_INITIALIZER(mine);
-    STAILQ_CONCAT(&mine, &l->deferred);
-    run_list(&mine);
+    STAILQ_CONCAT(&l->running, &l->deferred);
+    run_list(&l->running);
     if (!STAILQ_EMPTY(&l->deferred))
         must(sd_event_source_set_enabled(l->later, SD_EVENT_ONESHOT), "defer");
     return 0;
@@ -260,7 +259,28 @@ void loop_defer(struct loop *l, loop_f *cb, void *arg)
 {
     struct post *p = post_new(cb, arg); /* the macro names it more than once */
     STAILQ_INSERT_TAIL(&l->deferred, p, link);
+    if (sd_event_get_state(l->ev) == SD_EVENT_FINISHED)
+        return; /* nobody's turn comes any more; loop_destroy() frees it */
     must(sd_event_source_set_enabled(l->later, SD_EVENT_ONESHOT), "defer");
+}
+
+static void forget(struct post_list *list, loop_f *cb, void *arg)
+{
+    struct post_list keep = STAILQ_HEAD_INITIALIZER(keep);
+    for (struct post *p; (p = STAILQ_FIRST(list));) {
+        STAILQ_REMOVE_HEAD(list, link);
+        if (p->cb == cb && p->arg == arg)
+            free(p);
+        else
+            STAILQ_INSERT_TAIL(&keep, p, link);
+    }
+    STAILQ_CONCAT(list, &keep);
+}
+
+void loop_defer_cancel(struct loop *l, loop_f *cb, void *arg)
+{
+    forget(&l->running, cb, arg);
+    forget(&l->deferred, cb, arg);
 }
 
 /* --- the loop ------------------------------------------------------------------------------- */
@@ -271,6 +291,7 @@ struct loop *loop_create(void)
     signal(SIGPIPE, SIG_IGN);
     STAILQ_INIT(&l->posts);
     STAILQ_INIT(&l->deferred);
+    STAILQ_INIT(&l->running);
     pthread_mutex_init(&l->lock, NULL);
     must(sd_event_new(&l->ev), "create");
     must(sd_event_add_time(l->ev, &l->timer, CLOCK_MONOTONIC, UINT64_MAX, 1000, timer_cb, l),
@@ -298,6 +319,7 @@ void loop_destroy(struct loop *l)
         return;
     drop_list(&l->posts);
     drop_list(&l->deferred);
+    drop_list(&l->running);
     sd_event_source_disable_unref(l->timer);
     sd_event_source_disable_unref(l->waker);
     sd_event_source_disable_unref(l->later);

@@ -57,6 +57,8 @@ void loop_child_forget(struct loop_child *c); /* stops watching (does not reap);
 void loop_post(struct loop *l, loop_f *cb, void *arg);
 /* From the loop's thread: cb(arg) runs after the present callback has returned. */
 void loop_defer(struct loop *l, loop_f *cb, void *arg);
+/* Forgets what was deferred with this cb and arg and has not run: for those who go away. */
+void loop_defer_cancel(struct loop *l, loop_f *cb, void *arg);
 
 /* Tests: from now on loop_now_us() is what loop_fake_advance() made it, and timers obey it;
  * loop_fake_advance() fires what is due, in order. */

@@ -11,12 +11,20 @@
 
 #define READ_BURST 256
 #define ADDRESSES_MAX 32
+#define BATCH_MAX 32              /* messages that wait for company */
+#define BATCH_BODY_MAX (32 << 10) /* larger ones go at once, and with them those before */
+#define BATCH_US LOOP_MS(3)
 
 struct probe {
     struct link_client *client;
     char *address;
     void *socket;
     struct link_pump *pump;
+};
+
+struct held {
+    zmq_msg_t head, body;
+    bool has_body;
 };
 
 struct link_client {
@@ -30,6 +38,12 @@ struct link_client {
     unsigned probe_timeout_s, period_s, threshold_s;
     char id[13];
     bool stopped;
+    struct {
+        bool on;
+        struct held held[BATCH_MAX];
+        size_t count;
+        struct loop_timer *timer;
+    } batch;
     const struct link_client_handlers *handlers;
     void *arg;
 };
@@ -43,6 +57,59 @@ static void send_on(struct probe *p, const void *head, size_t n, const void *bod
     link_pump_kick(p->pump);
 }
 
+static void batch_send(struct link_client *c)
+{
+    void *socket = c->chosen != NULL ? c->chosen->socket : NULL;
+    loop_timer_cancel(c->batch.timer);
+    for (size_t i = 0; i < c->batch.count; i++) {
+        struct held *h = &c->batch.held[i];
+        int more = h->has_body ? ZMQ_SNDMORE : 0;
+        bool sent = socket != NULL && zmq_msg_send(&h->head, socket, more | ZMQ_DONTWAIT) >= 0 &&
+                    (!h->has_body || zmq_msg_send(&h->body, socket, ZMQ_DONTWAIT) >= 0);
+        if (!sent && socket != NULL)
+            log_warning("cannot send to the user endpoint: %s", zmq_strerror(zmq_errno()));
+        zmq_msg_close(&h->head);
+        if (h->has_body)
+            zmq_msg_close(&h->body);
+    }
+    if (c->batch.count > 0 && c->chosen != NULL)
+        link_pump_kick(c->chosen->pump);
+    c->batch.count = 0;
+}
+
+static void batch_timer_cb(void *arg)
+{
+    batch_send(arg);
+}
+
+static void copy_in(zmq_msg_t *m, const void *p, size_t n)
+{
+    if (zmq_msg_init_size(m, n) != 0)
+        abort();
+    if (n > 0)
+        memcpy(zmq_msg_data(m), p, n);
+}
+
+static void batch_add(struct link_client *c, const struct buf *head, const void *body, size_t n)
+{
+    struct held *h = &c->batch.held[c->batch.count++];
+    copy_in(&h->head, head->data, head->len);
+    h->has_body = body != NULL;
+    if (h->has_body)
+        copy_in(&h->body, body, n);
+    if (c->batch.count == BATCH_MAX)
+        batch_send(c);
+    else if (!loop_timer_is_set(c->batch.timer))
+        loop_timer_set(c->batch.timer, BATCH_US, 0);
+}
+
+void link_client_batch(struct link_client *c, bool on)
+{
+    c->batch.on = on;
+    if (!on)
+        batch_send(c);
+}
+
 static void send_text(struct link_client *c, char type, const char *text, const void *body,
                       size_t n)
 {
@@ -50,6 +117,11 @@ static void send_text(struct link_client *c, char type, const char *text, const 
     if (c->chosen == NULL)
         return;
     link_header_text(&b, type, text);
+    if (c->batch.on && n <= BATCH_BODY_MAX) {
+        batch_add(c, &b, body, n);
+        return;
+    }
+    batch_send(c); /* the order stays */
     send_on(c->chosen, b.data, b.len, body, n);
 }
 
@@ -58,6 +130,7 @@ static void send_json(struct link_client *c, char type, struct json_object *o)
     autobuf struct buf b = BUF_INIT;
     link_header_json(&b, type, o);
     json_object_put(o);
+    batch_send(c);
     if (c->chosen != NULL)
         send_on(c->chosen, b.data, b.len, NULL, 0);
 }
@@ -236,6 +309,7 @@ struct link_client *link_client_create(struct loop *l, const struct link_client_
     c->probing = loop_timer_create(l, probing_cb, c);
     c->beat = loop_timer_create(l, beat_cb, c);
     c->closing = loop_timer_create(l, closing_cb, c);
+    c->batch.timer = loop_timer_create(l, batch_timer_cb, c);
     int rc = open_all(c, o, err);
     json_object_put(o->hello);
     if (rc == 0) {
@@ -250,6 +324,8 @@ void link_client_destroy(struct link_client *c)
 {
     if (c == NULL)
         return;
+    batch_send(c);
+    loop_timer_destroy(c->batch.timer);
     for (size_t i = 0; i < c->count; i++) {
         probe_close(&c->probes[i]);
         free(c->probes[i].address);

@@ -7,30 +7,40 @@ struct link_pump {
     struct loop *loop;
     void *socket;
     struct loop_io *io;
-    struct loop_timer *again;
+    bool planned;
     loop_f *readable;
     void *arg;
 };
 
-static void look(struct link_pump *p)
+static bool has_input(const struct link_pump *p)
 {
     int events = 0;
     size_t n = sizeof(events);
-    if (zmq_getsockopt(p->socket, ZMQ_EVENTS, &events, &n) != 0 || !(events & ZMQ_POLLIN))
+    return zmq_getsockopt(p->socket, ZMQ_EVENTS, &events, &n) == 0 && (events & ZMQ_POLLIN);
+}
+
+static void look(struct link_pump *p)
+{
+    if (!has_input(p))
         return;
-    /* The reader takes a bounded number; what is left gets its turn after everybody else's. */
-    loop_timer_set(p->again, 0, 0);
+    /* The reader takes a bounded number; what is left gets its turn after everybody else's.  It may
+     * also close the socket: nothing of p is touched behind it. */
+    link_pump_kick(p);
     p->readable(p->arg);
 }
 
-static void again_cb(void *arg)
+static void planned_cb(void *arg)
 {
-    look(arg);
+    struct link_pump *p = arg;
+    p->planned = false;
+    look(p);
 }
 
 static void io_cb(void *arg, int fd, uint32_t revents)
 {
-    look(arg);
+    struct link_pump *p = arg;
+    if (!p->planned) /* else it will look anyway */
+        look(p);
 }
 
 struct link_pump *link_pump_create(struct loop *l, void *socket, loop_f *readable, void *arg)
@@ -42,15 +52,16 @@ struct link_pump *link_pump_create(struct loop *l, void *socket, loop_f *readabl
     struct link_pump *p = xcalloc(1, sizeof(*p));
     *p = (struct link_pump){.loop = l, .socket = socket, .readable = readable, .arg = arg};
     p->io = loop_io_create(l, fd, EPOLLIN, io_cb, p);
-    p->again = loop_timer_create(l, again_cb, p);
-    loop_timer_set(p->again, 0, 0);
+    link_pump_kick(p);
     return p;
 }
 
 void link_pump_kick(struct link_pump *p)
 {
-    if (!loop_timer_is_set(p->again))
-        loop_timer_set(p->again, 0, 0);
+    if (p->planned)
+        return;
+    p->planned = true;
+    loop_defer(p->loop, planned_cb, p);
 }
 
 void link_pump_destroy(struct link_pump *p)
@@ -58,6 +69,6 @@ void link_pump_destroy(struct link_pump *p)
     if (p == NULL)
         return;
     loop_io_destroy(p->io);
-    loop_timer_destroy(p->again);
+    loop_defer_cancel(p->loop, planned_cb, p);
     free(p);
 }
