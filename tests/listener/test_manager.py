@@ -50,6 +50,8 @@ def whole(prefix, rabbit, folder, accounts):
         where = manager.endpoint_folder
         manager.write("config.yaml", CONFIG.format(folder=where, more=more), 0o600)
         manager.write("user_config_template.yaml.j2", TEMPLATE.format(soft=soft, hard=hard))
+        # A build with sanitizers can't look for leaks in processes that can't be looked at.
+        manager.write("user_environment.yaml", 'ASAN_OPTIONS: "detect_leaks=0"\n')
         manager.write("map.json", mapping or [{
             "DATA_TYPE": "expression_identity_mapping#1.0.0",
             "mappings": [{"source": "{username}", "match": "(.*)@example\\.org", "output": "{0}"}]}],
