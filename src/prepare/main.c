@@ -7,7 +7,10 @@
  *
  * Steps: request and the administrator's files; user_environment.yaml; defaults; umask; rendering
  * (renderer.h); working directory; title; folder and log (places.h); document; standard streams;
- * signals; exec. */
+ * signals; exec.
+ *
+ * `prepare --show` stops before it makes anything, and says what configuration and environment it
+ * came to: for `globus-compute-endpoint simulate`. */
 #include <errno.h>
 #include <fcntl.h>
 #include <libgen.h>
@@ -378,9 +381,26 @@ static void become_endpoint(struct prepare *p, const char *program)
     fail_errno(STEP_EXEC, program, "the user endpoint cannot be executed");
 }
 
+/* ---- only to show it ---- */
+
+/* `prepare --show` goes as far as this and writes what it came to to standard output. */
+static int show(const struct prepare *p, const char *program)
+{
+    autobuf struct buf text = BUF_INIT;
+    autojson struct json_object *o = json_object_new_object();
+    json_add(o, "config",
+             json_object_new_string_len(p->config.data != NULL ? p->config.data : "",
+                                        (int)p->config.len));
+    json_add(o, "environment", environment_json(p->env));
+    json_add_str(o, "program", program);
+    json_write(&text, o);
+    return fs_write_all(STDOUT_FILENO, text.data, text.len) < 0 ? STEP_STDOUT : 0;
+}
+
 int main(int argc, char **argv)
 {
     struct prepare p = {0};
+    bool only_show = argc == 2 && strcmp(argv[1], "--show") == 0;
     /* The user must not look into this process while it holds the manager's descriptors. */
     prctl(PR_SET_DUMPABLE, 0);
     signal(SIGPIPE, SIG_IGN);
@@ -396,6 +416,8 @@ int main(int argc, char **argv)
     name_versions(&p);
     char *program = find_program(&p);
     change_directory(&p);
+    if (only_show)
+        return show(&p, program);
     set_title(&p);
     check_config(&p);
     int document = make_document(&p);

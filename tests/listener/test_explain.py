@@ -120,3 +120,92 @@ def test_programs_run_as_the_listener(prefix, folder):
 def test_usage(prefix, argv):
     done = run(prefix, *argv)
     assert done.returncode == 2 and "Error: " in done.stderr
+
+
+# ---- simulate and lint ----
+
+@pytest.fixture
+def endpoint(prefix, folder):
+    """A configured endpoint: run(verb, ...) calls a command for it."""
+    base = folder / "base"
+
+    def run(*argv, stdin=None):
+        return subprocess.run([prefix / "bin" / "globus-compute-endpoint", "-c", base, *argv],
+                              capture_output=True, text=True, timeout=60, input=stdin or "",
+                              env={"PATH": "/usr/bin:/bin", "HOME": str(folder)})
+
+    done = run("configure", "--multi-user", "true", "--contact-email", "a@b.org", "site")
+    assert done.returncode == 0, done
+    run.dir = base / "site"
+    (run.dir / "map.json").write_text(json.dumps(RULES))
+    (run.dir / "map.json").chmod(0o600)
+    (run.dir / "config.yaml").write_text("email: a@b\nidentity_mapping_config_path: map.json\n")
+    return run
+
+
+def test_simulate(endpoint, accounts):
+    ada = accounts.get("ada")
+    who = ids(f"{ada.name}@example.org")
+    (endpoint.dir / "user_config_template.yaml.j2").write_text(
+        "engine: {type: GlobusComputeEngine}\naccount: {{ account_id }}\nme: {{ _GC.mapped_identity.local.uname }}\n")
+    (endpoint.dir / "user_config_schema.json").write_text(
+        json.dumps({"type": "object", "properties": {"account_id": {"type": "string"}}}))
+    (endpoint.dir / "user_environment.yaml").write_text("SITE: blue\n")
+    options = endpoint.dir.parent.parent / "options.json"
+    options.write_text('{"account_id": "a: b"}')
+    done = endpoint("simulate", "site", "--identities", "-", "--options", options, "--json", stdin=who)
+    assert done.returncode == 0, done
+    answer = json.loads(done.stdout)
+    assert answer["username"] == ada.name and answer["account"]["accepted"] is True
+    start = answer["start"]
+    assert f'account: "a: b"\nme: {ada.name}' in start["config"]
+    assert start["environment"]["SITE"] == "blue" and start["environment"]["USER"] == ada.name
+    assert start["program"].endswith("/globus-compute-endpoint")
+    assert not list(ada.home.glob(".globus_compute")), "something was made"
+    text = endpoint("simulate", "site", "--identities", "-", "--options", options, stdin=who)
+    assert text.returncode == 0 and "  SITE=blue\n" in text.stdout and "Configuration:\n" in text.stdout
+    # What the user would read.
+    options.write_text('{"account_id": 5}')
+    done = endpoint("simulate", "site", "--identities", "-", "--options", options, stdin=who)
+    assert done.returncode == 1
+    assert "It would not start: exit code 77; (ValidationError) 5 is not of type 'string'" in done.stdout
+    done = endpoint("simulate", "site", "--identities", "-", stdin=ids("root@example.org"))
+    assert done.returncode == 1 and "Account root: refused" in done.stdout
+
+
+def findings(endpoint):
+    done = endpoint("lint", "site", "--json")
+    found = json.loads(done.stdout)
+    assert done.returncode == (1 if any(f["level"] == "error" for f in found) else 0)
+    return found
+
+
+def test_lint_of_a_fresh_endpoint(endpoint):
+    assert [f for f in findings(endpoint) if f["level"] == "error"] == []
+    done = endpoint("lint", "site")
+    assert done.stdout.endswith(" 0 errors\n")
+
+
+@pytest.mark.parametrize("name,text,mode,level,want", [
+    ("map.json", "[{,}]", 0o600, "error", "not JSON"),
+    ("map.json", "[]", 0o600, "warning", "it maps nobody"),
+    ("map.json", '[{"DATA_TYPE": "external_identity_mapping#1.0.0", "command": ["/no/prog"]}]', 0o600,
+     "error", "the mapping program /no/prog: No such file"),
+    ("map.json", json.dumps(RULES), 0o666, "error", "everybody may write to it"),
+    ("user_config_template.yaml.j2", "a: {{ unknown_thing }}", 0o644, "warning", "`unknown_thing` is not in"),
+    ("user_config_template.yaml.j2", "{% if %}", 0o644, "error", "(TemplateSyntaxError)"),
+    ("user_config_template.yaml.j2", "{% include 'x' %}", 0o644, "error", "users can't list"),
+    ("user_config_schema.json", "{", 0o644, "error", "not JSON"),
+    ("user_environment.yaml", "PATH: /nowhere", 0o644, "error", "not on the PATH of user endpoints: /nowhere"),
+    ("user_environment.yaml", "[1]", 0o644, "error", "not a mapping"),
+    ("config.yaml", "email: a@b\nsallyport: {user_endpoint_executable: /root/x}\n", 0o600, "error",
+     "users can't run /root/x"),
+])
+def test_lint_finds(endpoint, name, text, mode, level, want):
+    if name == "user_config_template.yaml.j2":
+        (endpoint.dir / "user_config_schema.json").write_text(
+            '{"type": "object", "properties": {}, "additionalProperties": false}')
+    (endpoint.dir / name).write_text(text)
+    (endpoint.dir / name).chmod(mode)
+    assert any(f["level"] == level and want in f["text"] and f["file"].endswith(name)
+               for f in findings(endpoint)), findings(endpoint)

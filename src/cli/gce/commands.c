@@ -113,6 +113,20 @@ static const struct option_def list_options[] = {
     {0},
 };
 
+static const struct option_def lint_options[] = {
+    FLAG("--json", "A JSON list of {level, file, text} instead of lines"),
+    {0},
+};
+
+static const struct option_def simulate_options[] = {
+    {"--identities", 0, OPTION_INPUT, "FILE",
+     "The identity set of the requester: a JSON list, or an object with `identities`"},
+    PATH("--options", "The user_endpoint_config of the request, a JSON object"),
+    PATH("--runtime", "The user_runtime of the request, a JSON object"),
+    FLAG("--json", "A JSON object instead of lines"),
+    {0},
+};
+
 static const struct option_def map_identity_options[] = {
     {"--endpoint", 'e', OPTION_TEXT, "NAME_OR_UUID",
      "Take the mapping file, the id and the rules for accounts from this endpoint"},
@@ -191,6 +205,13 @@ const struct command commands[] = {
      .examples = "enable-on-boot my_endpoint",
      .operand = "NAME_OR_UUID",
      .run = cmd_enable_on_boot},
+    {.name = "lint",
+     .summary = "Look for mistakes in the files of an endpoint",
+     .text = "Exits 0 when there is no error; warnings don't count.",
+     .examples = "lint my_endpoint\nlint my_endpoint --json",
+     .operand = "NAME_OR_UUID",
+     .options = lint_options,
+     .run = cmd_lint},
     {.name = "list",
      .summary = "List all available endpoints",
      .text = "The status comes from the directory, so it is right on every host that shares it.",
@@ -262,6 +283,15 @@ const struct command commands[] = {
      .options = diagnostic_options,
      .common = true,
      .run = cmd_diagnostic},
+    {.name = "simulate",
+     .summary = "Say what a start request would come to; nothing is started",
+     .text =
+         "Maps the identities, checks the account, and renders configuration and environment as "
+         "that user.  Exits 0 when the user endpoint would start.",
+     .examples = "simulate my_endpoint --identities set.json --options options.json",
+     .operand = "NAME_OR_UUID",
+     .options = simulate_options,
+     .run = cmd_simulate},
     {.name = "start",
      .summary = "Start an endpoint",
      .text = "Runs in the foreground, fit for a systemd unit of Type=simple.  Without stored "

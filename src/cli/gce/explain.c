@@ -72,3 +72,29 @@ int cmd_map_identity(const struct args *a)
         pass(&w, a, options[i]);
     return become(&w);
 }
+
+static int with_folder(const struct args *a, const char *verb, const char *const *options)
+{
+    struct words w = {.n = 1};
+    autofree char *dir = NULL;
+    word(&w, verb);
+    if (folder(&w, args_name(a), &dir))
+        return 1;
+    for (; *options; options++)
+        pass(&w, a, *options);
+    return become(&w);
+}
+
+int cmd_simulate(const struct args *a)
+{
+    static const char *const options[] = {"--identities", "--options", "--runtime", "--json", NULL};
+    if (!args_has(a, "--identities"))
+        return usage(a->command, "Missing option '--identities'.");
+    return with_folder(a, "simulate", options);
+}
+
+int cmd_lint(const struct args *a)
+{
+    static const char *const options[] = {"--json", NULL};
+    return with_folder(a, "lint", options);
+}

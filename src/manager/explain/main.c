@@ -101,6 +101,8 @@ static const struct {
     int (*run)(struct explain *x);
 } verbs[] = {
     {"map", explain_map},
+    {"simulate", explain_simulate},
+    {"lint", explain_lint},
 };
 
 static int run(struct explain *x, const char *verb)
