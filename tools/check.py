@@ -31,6 +31,7 @@ import tempfile
 import time
 import traceback
 import xml.etree.ElementTree as ElementTree
+from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -44,7 +45,7 @@ FOLDER_TIMEOUT_S = 900
 
 @dataclass
 class Part:
-    """Result of one part: names of failed tests, reasons of skipped ones."""
+    """Result of one part: names of failed tests, a reason for each skipped one."""
 
     name: str
     passed: int = 0
@@ -116,7 +117,7 @@ def from_junit(part: Part, path: pathlib.Path, log: str, status: int) -> None:
         if bad is not None:
             part.failed.append(name)
         elif skipped is not None:
-            part.skipped.append(f"{name}: {skipped.get('message') or 'no reason given'}")
+            part.skipped.append(skipped.get("message") or "no reason given")
         else:
             part.passed += 1
     if status != 0 and not part.failed:
@@ -162,7 +163,8 @@ def unit(run: Run, name: str, folder: str, **env: str) -> None:
     status = run.command(log, ["meson", "test", "-C", folder, "--no-rebuild", "--print-errorlogs",
                                "--timeout-multiplier", factor], UNIT_TIMEOUT_S, **env)
     # A program that crashed between its tests shows in the text only.
-    part.failed = re.findall(r"^\s*\d+/\d+ (.+?)\s+(?:ERROR|TIMEOUT)\s", (run.logs / log).read_text(), re.M)
+    bad = re.findall(r"^\s*\d+/\d+ (.+?)\s+(?:ERROR|TIMEOUT)\s", (run.logs / log).read_text(), re.M)
+    part.failed = list(dict.fromkeys(bad))
     from_junit(part, junit, log, status)
     run.add(part, begin)
     if part.failed:
@@ -314,17 +316,17 @@ def in_child(run: Run) -> None:
 def summary(run: Run) -> int:
     passed = sum(part.passed for part in run.parts)
     failed = [f"{part.name}: {name}" for part in run.parts for name in part.failed]
-    skipped = [f"{part.name}: {name}" for part in run.parts for name in part.skipped]
+    skipped = Counter((part.name, " ".join(why.split())) for part in run.parts for why in part.skipped)
     print()
     if os.geteuid() != 0:
         print("Not run as root: what switches accounts was skipped.")
-    for name in skipped:
-        print(f"skipped {re.sub(chr(10), ' ', name)}")
+    for (name, why), count in skipped.items():
+        print(f"skipped {count} of {name}: {why}")
     for name in failed:
         print(f"FAILED {name}")
     if failed:
         print(f"Logs are in {run.logs}")
-    print(f"{passed} passed, {len(failed)} failed" + (f", {len(skipped)} skipped" if skipped else ""))
+    print(f"{passed} passed, {len(failed)} failed" + (f", {skipped.total()} skipped" if skipped else ""))
     return 1 if failed else 0
 
 
