@@ -7,8 +7,6 @@ import os
 import pathlib
 import re
 import subprocess
-import urllib.error
-import urllib.request
 from collections.abc import Mapping
 
 from support.process import Daemon, free_port, wait_for
@@ -38,17 +36,13 @@ class Service:
                 "--port", str(self.port), *self._options]
         self._daemon = Daemon(argv, self.folder / "serve.out",
                               {**BASE_ENVIRONMENT, "HOME": str(self.folder)}, self.folder)
-        wait_for("service", self._answers, 90, 0.1)
+        wait_for("service", self._is_ready, 90, 0.1)
         return self
 
-    def _answers(self) -> bool:
+    def _is_ready(self) -> bool:
         assert self._daemon
         self._daemon.check_alive()
-        try:
-            with urllib.request.urlopen(self.url + "/v2/version", timeout=5):
-                return True
-        except (OSError, urllib.error.URLError):
-            return False
+        return re.search(r"^ready ", self._daemon.output(), re.M) is not None
 
     def command(self, *argv: str, stdin: str = "") -> str:
         """`sallyport WORDS… --data DIR`: its output."""
