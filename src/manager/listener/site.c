@@ -174,6 +174,18 @@ static int check_version(struct api *api, struct site_end *end)
     return 0;
 }
 
+/* config.yaml's amqp_port.  The files of the 2.x generation all have 443, the hosted broker's port
+ * for TLS; a service of one's own whose broker speaks plain AMQP can't mean that one. */
+static void override_port(struct site *s)
+{
+    int port = (int)s->config->amqp_port;
+    if (!port || (port == 443 && strncmp(s->commands.connection_url, "amqp://", 7) == 0))
+        return;
+    char *url = amqp_url_with_port(s->commands.connection_url, port);
+    wipe_free(s->commands.connection_url);
+    s->commands.connection_url = url;
+}
+
 static int read_answer(struct site *s, struct json_object *answer, const char *asked,
                        struct site_end *end)
 {
@@ -196,11 +208,7 @@ static int read_answer(struct site *s, struct json_object *answer, const char *a
     if (err.text[0])
         return site_fail(end, EX_SOFTWARE, "Invalid or unexpected registration data structure: %s",
                          err.text);
-    if (s->config->amqp_port) {
-        char *url = amqp_url_with_port(s->commands.connection_url, (int)s->config->amqp_port);
-        wipe_free(s->commands.connection_url);
-        s->commands.connection_url = url;
-    }
+    override_port(s);
     return 0;
 }
 
