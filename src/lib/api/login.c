@@ -67,7 +67,7 @@ static char *authorize_url(const struct api *a, const char *redirect, const char
 /* Shows the address and reads the code, stripped; NULL at the end of input. */
 static char *ask(const struct api *a, const char *url, FILE *in, FILE *out)
 {
-    const char *rule = "-------------------------------------" + (a->seed_prompt ? 1 : 0);
+    const char *rule = &"-------------------------------------"[a->seed_prompt ? 1 : 0];
     fprintf(out, "%sPlease authenticate with Globus here:\n%s\n%s\n%s\n\n",
             a->seed_prompt ? "" : "\n", rule, url, rule);
     fprintf(out, "Enter the resulting Authorization Code here: ");
