@@ -193,7 +193,8 @@ pub fn arrange<'a>(found: Vec<Found<'a>>, schema: &Json) -> Vec<Found<'a>> {
         out.push(f);
     }
     for f in out.iter_mut() {
-        if let Some(extra) = f.refused.take() {
+        if let Some(mut extra) = f.refused.take() {
+            extra.sort(); // boon keeps them in a set
             f.message = refused_words(f, &extra);
         }
     }

@@ -4,6 +4,7 @@ use minijinja::value::{Kwargs, Rest, Value, ValueKind};
 use minijinja::{Environment, Error, ErrorKind, State};
 
 use crate::pytext;
+use crate::strict::guard;
 
 /// Marks the detail of an error as one of Jinja2's sandbox.
 pub const SECURITY: &str = "sandbox: ";
@@ -47,6 +48,10 @@ fn with_positions(
         _ => env.add_filter(inner, minijinja_contrib::filters::wordwrap),
     }
     env.add_filter(name, move |state: &mut State, v: Value, args: Rest<Value>, named: Kwargs| {
+        guard(state, &v)?;
+        for arg in args.iter() {
+            guard(state, arg)?;
+        }
         if args.len() > parameters.len() {
             return Err(Error::from(ErrorKind::TooManyArguments));
         }
@@ -86,6 +91,7 @@ pub fn add(env: &mut Environment) {
     env.add_test("sequence", |v: &Value| {
         matches!(v.kind(), ValueKind::Seq | ValueKind::Map | ValueKind::String)
     });
+    crate::strict::add(env);
     crate::globals::add(env);
     env.set_unknown_method_callback(crate::methods::call);
 }
@@ -197,7 +203,8 @@ fn attr(v: Value, name: Value) -> Result<Value, Error> {
     }
 }
 
-fn center(v: Value, width: Option<usize>) -> Result<String, Error> {
+fn center(state: &mut State, v: Value, width: Option<usize>) -> Result<String, Error> {
+    guard(state, &v)?;
     let text = pytext::shown(&v);
     let width = width.unwrap_or(80);
     if width > 1 << 20 {
@@ -209,7 +216,7 @@ fn center(v: Value, width: Option<usize>) -> Result<String, Error> {
     Ok(format!("{}{text}{}", " ".repeat(left), " ".repeat(pad - left)))
 }
 
-fn html(s: &str) -> String {
+pub fn html(s: &str) -> String {
     s.replace('&', "&amp;")
         .replace('<', "&lt;")
         .replace('>', "&gt;")
@@ -217,11 +224,13 @@ fn html(s: &str) -> String {
         .replace('"', "&#34;")
 }
 
-fn forceescape(v: Value) -> Value {
-    Value::from_safe_string(html(&pytext::shown(&v)))
+fn forceescape(state: &mut State, v: Value) -> Result<Value, Error> {
+    guard(state, &v)?;
+    Ok(Value::from_safe_string(html(&pytext::shown(&v))))
 }
 
-fn xmlattr(v: Value, autospace: Option<bool>) -> Result<Value, Error> {
+fn xmlattr(state: &mut State, v: Value, autospace: Option<bool>) -> Result<Value, Error> {
+    guard(state, &v)?;
     let mut parts = Vec::new();
     for key in v.try_iter()? {
         let item = v.get_item(&key)?;
@@ -241,11 +250,14 @@ fn xmlattr(v: Value, autospace: Option<bool>) -> Result<Value, Error> {
 }
 
 /// `int(value)`, else `int(float(value))`, else the default.
-fn int(v: Value, default: Option<Value>, base: Option<u32>) -> Result<Value, Error> {
+fn int(
+    state: &mut State,
+    v: Value,
+    default: Option<Value>,
+    base: Option<u32>,
+) -> Result<Value, Error> {
     let default = default.unwrap_or_else(|| Value::from(0));
-    if v.is_undefined() {
-        return Err(Error::from(ErrorKind::UndefinedError));
-    }
+    guard(state, &v)?;
     let Some(s) = v.as_str() else {
         if v.kind() == ValueKind::Bool {
             return Ok(Value::from(v.is_true() as i64));
@@ -306,10 +318,8 @@ fn python_float(s: &str) -> Option<f64> {
     }
 }
 
-fn float(v: Value, default: Option<Value>) -> Result<Value, Error> {
-    if v.is_undefined() {
-        return Err(Error::from(ErrorKind::UndefinedError));
-    }
+fn float(state: &mut State, v: Value, default: Option<Value>) -> Result<Value, Error> {
+    guard(state, &v)?;
     let default = default.unwrap_or_else(|| Value::from(0.0));
     Ok(match v.as_str() {
         Some(s) => python_float(s).map(Value::from).unwrap_or(default),
@@ -318,34 +328,30 @@ fn float(v: Value, default: Option<Value>) -> Result<Value, Error> {
     })
 }
 
-fn string(v: Value) -> Result<Value, Error> {
-    if v.is_undefined() {
-        return Err(Error::from(ErrorKind::UndefinedError));
-    }
+fn string(state: &mut State, v: Value) -> Result<Value, Error> {
+    guard(state, &v)?;
     Ok(if v.as_str().is_some() { v } else { Value::from(pytext::shown(&v)) })
 }
 
 /// As Jinja2's: items become text the Python way, `attribute` looks into them first.
 fn join(
-    state: &State,
+    state: &mut State,
     v: Value,
-    joiner: Option<String>,
+    joiner: Rest<Value>,
     attribute: Kwargs,
 ) -> Result<String, Error> {
     let path: Option<Value> = attribute.get("attribute")?;
-    let joiner = match joiner {
-        Some(j) => j,
-        None => attribute.get::<Option<String>>("d")?.unwrap_or_default(),
-    };
+    let joiner = joiner.first().cloned().or(attribute.get("d")?).unwrap_or_else(|| Value::from(""));
+    guard(state, &v)?;
+    guard(state, &joiner)?;
+    let joiner = pytext::shown(&joiner);
     attribute.assert_all_used()?;
     let mut out = String::new();
     for (i, mut item) in v.try_iter()?.enumerate() {
         if let Some(path) = &path {
             item = walk(item, path)?;
         }
-        if item.is_undefined() {
-            return Err(Error::from(ErrorKind::UndefinedError));
-        }
+        guard(state, &item)?;
         if i > 0 {
             out.push_str(&joiner);
         }

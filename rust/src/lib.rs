@@ -13,6 +13,7 @@ mod methods;
 mod pattern;
 mod pytext;
 mod schema;
+mod strict;
 mod template;
 
 use std::panic::{catch_unwind, AssertUnwindSafe};

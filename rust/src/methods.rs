@@ -4,11 +4,15 @@ use minijinja::value::{from_args, Value, ValueKind};
 use minijinja::{Error, ErrorKind, State};
 
 use crate::filters::{is_unsafe_name, unsafe_attribute};
+use crate::strict::guard;
 
 /// Python's methods of texts, lists and mappings.
 pub fn call(state: &mut State, v: &Value, name: &str, args: &[Value]) -> Result<Value, Error> {
     if is_unsafe_name(name) {
         return Err(unsafe_attribute(name, v));
+    }
+    for arg in args {
+        guard(state, arg)?;
     }
     if let Some(s) = v.as_str() {
         if let Some(inner) = unsafe_field(s).filter(|_| matches!(name, "format" | "format_map")) {
@@ -99,6 +103,7 @@ fn text_method(state: &State, s: &str, name: &str, args: &[Value]) -> Result<Opt
             let (size,): (Option<usize>,) = from_args(args)?;
             Value::from(expanded(s, size.unwrap_or(8).min(256)))
         }
+        "title" => Value::from(titled(s)),
         "casefold" => Value::from(s.to_lowercase()),
         "swapcase" => {
             let flip = |c: char| -> String {
@@ -164,6 +169,21 @@ fn expanded(s: &str, size: usize) -> String {
             out.push(c);
             column = if c == '\n' || c == '\r' { 0 } else { column + 1 };
         }
+    }
+    out
+}
+
+/// `str.title()`: a letter behind anything but a letter is a capital.
+fn titled(s: &str) -> String {
+    let mut out = String::with_capacity(s.len());
+    let mut inside = false;
+    for c in s.chars() {
+        if inside {
+            out.extend(c.to_lowercase());
+        } else {
+            out.extend(c.to_uppercase());
+        }
+        inside = c.is_alphabetic();
     }
     out
 }

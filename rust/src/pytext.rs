@@ -92,6 +92,7 @@ fn value(v: &Value, out: &mut String, depth: usize) {
         return;
     }
     match v.kind() {
+        ValueKind::Undefined if depth > 0 => out.push_str("Undefined"),
         ValueKind::Undefined => {}
         ValueKind::String => out.push_str(&quoted(v.as_str().unwrap_or(""))),
         ValueKind::Number if !v.is_integer() => {

@@ -96,6 +96,15 @@ static void fails_as_jinja2(void **state)
         {"{% for a in x %}{% endfor %}", "undefined", "'x' is undefined"},
         {"{{ x|upper }}", "undefined", "'x' is undefined"},
         {"{{ x() }}", "undefined", "'x' is undefined"},
+        {"{{ x|escape }}", "undefined", "'x' is undefined"},
+        {"{{ x|indent }}", "undefined", "'x' is undefined"},
+        {"{{ x|join }}", "undefined", "'x' is undefined"},
+        {"{{ x|truncate }}", "undefined", "'x' is undefined"},
+        {"{{ x|int }}", "undefined", "'x' is undefined"},
+        {"{{ ','.join(x) }}", "undefined", "'x' is undefined"},
+        {"{{ x is eq 1 }}", "undefined", "'x' is undefined"},
+        {"{{ x is odd }}", "undefined", "'x' is undefined"},
+        {"{{ 'a'|replace('a', x) }}", "undefined", "'x' is undefined"},
         {"{{ o.zz }}", "undefined", "'dict object' has no attribute 'zz'"},
         {"{{ o['zz'] }}", "undefined", "'dict object' has no attribute 'zz'"},
         {"{{ s.zz }}", "undefined", "'str object' has no attribute 'zz'"},
@@ -284,7 +293,7 @@ static void differs_gives(void **state)
         {"{{ {'a': 1}.items() }}", "[('a', 1)]"},
         {"{{ 1e22 ~ '' }}", "10000000000000000000000.0"},
         {"{{ {'b': 'x y'}|urlencode }}", "b=x%20y"},
-        {"{{ [missing] }}", "[]"},
+        {"{{ range(3)|string }}", "[0, 1, 2]"},
     };
     check_texts(t, sizeof(t) / sizeof(t[0]));
 }
@@ -296,6 +305,7 @@ static void differs_accepts(void **state)
         {"{{ 1 < 'a' }}", "True"},
         {"{{ [1, 'a']|sort }}", "[1, 'a']"},
         {"{{ o.a|attr('b') }}", "deep"},
+        {"{{ [3, x]|max }}", "3"},
         {"{% include 'x' ignore missing %}", ""},
         {"{% autoescape true %}{{ '<' }}{% endautoescape %}", "<"},
     };
