@@ -92,20 +92,18 @@ def test_tokens_of_others(site):
     assert Visitor(site.url).get("/v2/endpoints", token["access_token"]).status_code == 200
 
 
-def raw(site, request: bytes, pause: float = 0.0) -> bytes:
+def raw(site, request: bytes) -> bytes:
+    """The head of the answer; empty when the service just hung up."""
+    got = b""
     with socket.create_connection(("127.0.0.1", site.port), timeout=20) as s:
-        for part in (request[i:i + 16] for i in range(0, len(request), 16)) if pause else (request,):
-            s.sendall(part)
-            time.sleep(pause)
-        s.shutdown(socket.SHUT_WR) if not pause else None
-        s.settimeout(20)
-        got = b""
-        while b"\r\n\r\n" not in got:
-            more = s.recv(4096)
-            if not more:
-                break
-            got += more
-        return got
+        try:
+            s.sendall(request)
+            s.shutdown(socket.SHUT_WR)
+            while b"\r\n\r\n" not in got and (more := s.recv(4096)):
+                got += more
+        except ConnectionError:
+            pass
+    return got
 
 
 @pytest.mark.parametrize("head", [

@@ -259,5 +259,5 @@ def test_console_data_need_a_session(site, folder, visitor):
     assert visitor.http.get(site.url + "/web/api/people", timeout=20).status_code == 404
     stream = visitor.http.get(site.url + "/web/api/events", stream=True, timeout=20)
     assert stream.headers["Content-Type"].startswith("text/event-stream")
-    assert next(stream.iter_lines()) == b"event: hello"
+    assert b"event: hello" in [line for line, _ in zip(stream.iter_lines(), range(3))]
     stream.close()
