@@ -10,12 +10,12 @@
 /* One shape for both kinds, so that one function reads both.  A manager's endpoint has tasks only
  * as the sum of its user endpoints'. */
 #define COLUMNS_ENDPOINT                                                                           \
-    "e.id, COALESCE(e.display_name, e.name), e.owner, i.username, NULL, p.seen_us, p.period, "     \
+    "e.id, COALESCE(e.display_name, e.name), e.owner, " OWNER_NAME ", NULL, p.seen_us, p.period, " \
     "p.active, p.details, e.metadata, e.registered_us, e.is_template, e.multi_user, "              \
     "e.locked_until_s FROM endpoints e LEFT JOIN auth_identities i ON i.id = e.owner LEFT JOIN "   \
     "presence p ON p.id = e.id WHERE e.deleted = 0"
 #define COLUMNS_UEP                                                                                \
-    "u.id, COALESCE(e.display_name, e.name), u.owner, i.username, u.endpoint, p.seen_us, "         \
+    "u.id, COALESCE(e.display_name, e.name), u.owner, " OWNER_NAME ", u.endpoint, p.seen_us, "     \
     "p.period, p.active, p.details, u.start, u.used_us, 0, 0, 0 FROM ueps u JOIN endpoints e ON "  \
     "e.id = u.endpoint LEFT JOIN auth_identities i ON i.id = u.owner LEFT JOIN presence p ON "     \
     "p.id = u.id WHERE e.deleted = 0"

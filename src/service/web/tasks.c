@@ -18,7 +18,7 @@ static const char *const states[STATES] = {"waiting-for-ep", "waiting-for-nodes"
                                            "failed"};
 
 #define COLUMNS                                                                                    \
-    "t.id, t.state, t.created_us, t.done_us, t.owner, i.username, f.name, t.uep, t.endpoint, "     \
+    "t.id, t.state, t.created_us, t.done_us, t.owner, " OWNER_NAME ", f.name, t.uep, t.endpoint, " \
     "t.grp"
 #define JOINS                                                                                      \
     " LEFT JOIN auth_identities i ON i.id = t.owner LEFT JOIN functions f ON f.id = t.function"
