@@ -83,9 +83,12 @@ static void list(const struct spool *s, spool_found_f *found, void *arg)
     for (int n = 0; d != NULL && n < FILES_MAX && (e = readdir(d)) != NULL; n++) {
         autofree char *path = file_of(s, e->d_name);
         struct stat st;
-        if (e->d_name[0] == '.' || strstr(e->d_name, ".tmp-") != NULL || lstat(path, &st) != 0 ||
-            !S_ISREG(st.st_mode))
+        if (e->d_name[0] == '.' || lstat(path, &st) != 0 || !S_ISREG(st.st_mode))
             continue;
+        if (strstr(e->d_name, ".tmp-") != NULL) { /* half written when its process was killed */
+            unlink(path);
+            continue;
+        }
         found(arg, e->d_name, (struct spool_place){0, 0});
     }
     if (d != NULL)
