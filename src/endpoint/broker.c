@@ -193,6 +193,11 @@ bool broker_can_publish(const struct broker *b)
     return b->publisher_up;
 }
 
+bool broker_is_consuming(const struct broker *b)
+{
+    return b->consuming && !b->stopped;
+}
+
 void broker_publish(struct broker *b, enum queue which, char *body, size_t n, uint64_t cookie)
 {
     const struct wire_queue_info *q = &b->queues->info[which];

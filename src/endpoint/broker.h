@@ -29,6 +29,7 @@ struct broker_handlers {
 struct broker *broker_create(struct loop *l, const struct credentials *c, const struct queues *q,
                              uint16_t prefetch, const struct broker_handlers *handlers, void *arg);
 bool broker_can_publish(const struct broker *b);
+bool broker_is_consuming(const struct broker *b);
 /* body: malloc'd, taken.  which: QUEUE_RESULTS or QUEUE_HEARTBEATS. */
 void broker_publish(struct broker *b, enum queue which, char *body, size_t n, uint64_t cookie);
 void broker_ack(struct broker *b, uint64_t tag);

@@ -312,6 +312,10 @@ struct endpoint *endpoint_create(struct loop *l, const struct endpoint_opts *o, 
     e->broker = broker_create(l, o->credentials, o->queues, prefetch_of(e), &broker_handlers, e);
     if (dispatch_count(e->dispatch) > 0)
         nodes_demand(e->nodes, dispatch_count(e->dispatch));
+    struct err why = ERR_INIT;
+    e->status = status_open(l, o->dir, pulse_status_cb, e, &why);
+    if (e->status == NULL)
+        log_warning("%s", why.text); /* some file systems have no sockets */
     return e;
 }
 
@@ -319,6 +323,7 @@ void endpoint_destroy(struct endpoint *e)
 {
     if (e == NULL)
         return;
+    status_close(e->status);
     nodes_destroy(e->nodes);
     if (e->broker != NULL)
         broker_destroy(e->broker, LOOP_S(1));

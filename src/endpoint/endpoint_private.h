@@ -11,6 +11,7 @@
 #include "endpoint/journal.h"
 #include "endpoint/nodes.h"
 #include "endpoint/outbox.h"
+#include "endpoint/status.h"
 
 #define HEARTBEAT_COOKIE (1ull << 63) /* tells heartbeats from results */
 
@@ -37,6 +38,7 @@ struct endpoint {
         enum idle_state said; /* what the log was told last */
     } pulse;
     struct loop_timer *journal_timer;
+    struct status *status; /* NULL where sockets can't be made */
 };
 
 size_t endpoint_outstanding(const struct endpoint *e); /* accepted, result not confirmed */
@@ -45,6 +47,7 @@ size_t endpoint_outstanding(const struct endpoint *e); /* accepted, result not c
 void pulse_start(struct endpoint *e);
 void pulse_beat(struct endpoint *e, bool active); /* one heartbeat, if the broker is there */
 void pulse_stop(struct endpoint *e);
+struct json_object *pulse_status_cb(void *arg); /* for status.sock */
 
 /* ending.c: the outbox became emptier, a heartbeat was confirmed, a running task ended. */
 void ending_progress(struct endpoint *e);

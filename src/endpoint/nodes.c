@@ -353,14 +353,18 @@ char *nodes_job(const struct nodes *n, const char *block)
     return xstrdup(job_in(blocks, block));
 }
 
+static double idle_s(const struct node *k)
+{
+    uint64_t since = seat_idle_since_us(k->seat);
+    return since > 0 ? (double)(loop_now_us(k->owner->loop) - since) / 1e6 : 0.0;
+}
+
 static struct json_object *node_info(const struct node *k)
 {
     const struct link_agent_info *i = link_agent_info(k->agent);
-    uint64_t idle = seat_idle_since_us(k->seat);
     struct json_object *o = json_object_new_object();
     json_add_int(o, "worker_count", i->workers);
-    json_add_double(o, "idle_duration",
-                    idle > 0 ? (double)(loop_now_us(k->owner->loop) - idle) / 1e6 : 0.0);
+    json_add_double(o, "idle_duration", idle_s(k));
     json_add_str(o, "parsl_version", "sallyport");
     json_add_str(o, "endpoint_version", COMPUTE_VERSION);
     json_add_str(o, "sdk_version", json_str_or(i->details, "sdk_version", NULL));
@@ -386,6 +390,29 @@ struct json_object *nodes_info(const struct nodes *n)
         json_object_array_add(list, node_info(k));
     }
     return o;
+}
+
+struct json_object *nodes_list(const struct nodes *n)
+{
+    struct json_object *list = json_object_new_array();
+    struct node *k;
+    TAILQ_FOREACH(k, &n->all, link)
+    {
+        const struct link_agent_info *i = link_agent_info(k->agent);
+        struct json_object *o = json_object_new_object();
+        json_add_str(o, "id", i->id);
+        json_add_str(o, "block", i->block);
+        json_add_str(o, "host", i->host);
+        json_add_str(o, "address", i->address);
+        json_add_str(o, "python", i->python);
+        json_add_int(o, "workers", i->workers);
+        json_add_int(o, "capacity", i->capacity);
+        json_add_int(o, "tasks", (int64_t)seat_tasks(k->seat));
+        json_add_bool(o, "on_hold", k->on_hold);
+        json_add_double(o, "idle_s", idle_s(k));
+        json_object_array_add(list, o);
+    }
+    return list;
 }
 
 /* ---- the end --------------------------------------------------------------------------------- */

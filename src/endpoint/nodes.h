@@ -36,6 +36,8 @@ void nodes_count(const struct nodes *n, struct nodes_count *out);
 /* {"<job id>": [{...}, ...]} for the status report; new objects. */
 struct json_object *nodes_info(const struct nodes *n);
 struct json_object *nodes_blocks(const struct nodes *n);
+/* List of {id, block, host, address, python, workers, capacity, tasks, on_hold, idle_s}. */
+struct json_object *nodes_list(const struct nodes *n);
 /* The job of a block, NULL when not known; caller frees. */
 char *nodes_job(const struct nodes *n, const char *block);
 

@@ -7,19 +7,43 @@
 #include "lib/base/proctitle.h"
 #include "lib/wire/wire.h"
 
+static struct report report_now(const struct endpoint *e, bool active)
+{
+    return (struct report){.engine = e->o.engine,
+                           .nodes = e->nodes,
+                           .identity = e->pulse.identity,
+                           .heartbeat_period = e->o.settings->heartbeat_period,
+                           .outstanding = dispatch_count(e->dispatch),
+                           .total = e->total,
+                           .active = active};
+}
+
+struct json_object *pulse_status_cb(void *arg)
+{
+    static const char *const phases[] = {[PHASE_RUNNING] = "running",
+                                         [PHASE_FINISHING] = "finishing",
+                                         [PHASE_ENDING] = "ending",
+                                         [PHASE_FLUSHING] = "flushing",
+                                         [PHASE_PARTING] = "parting"};
+    struct endpoint *e = arg;
+    struct report r = report_now(e, e->phase == PHASE_RUNNING);
+    return report_status(&r, &(struct report_moment){.endpoint_id = e->o.queues->endpoint_id,
+                                                     .phase = phases[e->phase],
+                                                     .waiting = dispatch_waiting(e->dispatch),
+                                                     .unconfirmed = outbox_count(e->outbox),
+                                                     .received = e->received,
+                                                     .confirmed = e->confirmed,
+                                                     .taking = broker_is_consuming(e->broker),
+                                                     .publishing = broker_can_publish(e->broker)});
+}
+
 void pulse_beat(struct endpoint *e, bool active)
 {
     struct buf body = BUF_INIT;
     if (!broker_can_publish(e->broker))
         return; /* the next one says as much */
-    autojson struct json_object *state =
-        report_state(&(struct report){.engine = e->o.engine,
-                                      .nodes = e->nodes,
-                                      .identity = e->pulse.identity,
-                                      .heartbeat_period = e->o.settings->heartbeat_period,
-                                      .outstanding = dispatch_count(e->dispatch),
-                                      .total = e->total,
-                                      .active = active});
+    struct report r = report_now(e, active);
+    autojson struct json_object *state = report_state(&r);
     wire_pack_status(&body, e->o.queues->endpoint_id, state, NULL);
     size_t n = body.len;
     e->pulse.last_cookie++;

@@ -142,3 +142,32 @@ struct json_object *report_state(const struct report *r)
     json_add_bool(o, "active", r->active);
     return o;
 }
+
+struct json_object *report_status(const struct report *r, const struct report_moment *m)
+{
+    struct json_object *o = json_object_new_object(), *tasks = json_object_new_object();
+    struct nodes_count c;
+    nodes_count(r->nodes, &c);
+    json_add_str(o, "endpoint_id", m->endpoint_id);
+    json_add_int(o, "pid", getpid());
+    json_add_str(o, "phase", m->phase);
+    json_add_double(o, "now", clock_unix());
+    json_add_double(o, "started", json_object_get_double(json_at(r->identity, "start_unix")));
+    json_add_str(o, "engine", r->engine->type);
+    json_add_str(o, "provider", json_str_or(r->engine->provider, "type", "LocalProvider"));
+    json_add_bool(o, "taking_tasks", m->taking);
+    json_add_bool(o, "publishing", m->publishing);
+    json_add_int(tasks, "waiting", (int64_t)m->waiting);
+    json_add_int(tasks, "on_nodes", (int64_t)c.held);
+    json_add_int(tasks, "results_unconfirmed", (int64_t)m->unconfirmed);
+    json_add_int(tasks, "received_total", (int64_t)m->received);
+    json_add_int(tasks, "submitted_total", (int64_t)r->total);
+    json_add_int(tasks, "confirmed_total", (int64_t)m->confirmed);
+    json_add(o, "tasks", tasks);
+    json_add_int(o, "workers", (int64_t)c.workers);
+    json_add_int(o, "idle_workers", (int64_t)c.idle_workers);
+    json_add_int(o, "max_blocks", r->engine->max_blocks);
+    json_add(o, "blocks", nodes_blocks(r->nodes));
+    json_add(o, "nodes", nodes_list(r->nodes));
+    return o;
+}

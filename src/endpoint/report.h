@@ -16,6 +16,15 @@ struct report {
 
 /* Who we are, once: the manager's ep_info, our ids, the configuration as received.  New object. */
 struct json_object *report_identity(struct json_object *ep_info, const char *config);
+/* What status.sock tells: who, tasks, totals since the start, blocks, nodes.  Totals and `now` of
+ * two answers give rates.  A new object. */
+struct report_moment {
+    const char *endpoint_id, *phase;
+    size_t waiting, unconfirmed;
+    uint64_t received, confirmed;
+    bool taking, publishing; /* the broker's two ways are open */
+};
+struct json_object *report_status(const struct report *r, const struct report_moment *m);
 /* global_state: a new object. */
 struct json_object *report_state(const struct report *r);
 
