@@ -1,5 +1,6 @@
 #include "endpoint/nodes.h"
 
+#include <malloc.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/queue.h>
@@ -276,6 +277,7 @@ static void rest_cb(void *arg)
     log_info("no block is left; the port for node agents is closed");
     link_server_destroy(n->server);
     n->server = NULL;
+    malloc_trim(0); /* from now on there is little to do, perhaps for days */
 }
 
 static void plan_rest(struct nodes *n)

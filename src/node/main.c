@@ -7,6 +7,7 @@
  * Tasks wait here only when the agent may hold more than its workers (prefetch), while Python is
  * starting, or in MPI mode for nodes. */
 #include <fcntl.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -404,6 +405,10 @@ int main(int argc, char **argv)
     struct node n = {.status = 0};
     struct err err = ERR_INIT;
     TAILQ_INIT(&n.queue);
+    /* Large results come and go: one arena, and what is large goes back at once. */
+    mallopt(M_ARENA_MAX, 1);
+    mallopt(M_MMAP_THRESHOLD, 128 << 10);
+    mallopt(M_TRIM_THRESHOLD, 128 << 10);
     proctitle_init(argc, argv);
     if (options_read(&n.o, argc, argv, &err) != 0) {
         fprintf(stderr, "node-agent: %s\n", err.text);

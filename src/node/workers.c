@@ -20,6 +20,7 @@
 #define FRAME_HEAD 12 /* bytes: length of header (4) and body (8), big endian */
 #define HEADER_MAX (64u << 10)
 #define BODY_MAX (64u << 20)
+#define KEPT_MAX (512u << 10) /* of a buffer between two tasks */
 #define CONTROL_MAX (64u << 10)
 #define RESTARTS_MAX 3             /* fork servers that die in a row */
 #define TIMEOUT_GRACE_S 15         /* a task past GC_TASK_TIMEOUT gets that long to end itself */
@@ -41,6 +42,7 @@ struct slot {
     struct loop_io *io;
     struct loop_timer *limit;
     struct buf in, out;
+    size_t sent;   /* of out */
     char *task_id; /* while it has one */
     int served;
 };
@@ -77,6 +79,7 @@ static void slot_close(struct slot *s)
     s->fd = -1;
     buf_free(&s->in);
     buf_free(&s->out);
+    s->sent = 0;
 }
 
 static void finish_stop(struct workers *w)
@@ -123,8 +126,8 @@ static void slot_doom(struct slot *s)
 
 static void slot_flush(struct slot *s)
 {
-    while (s->out.len > 0) {
-        ssize_t n = write(s->fd, s->out.data, s->out.len);
+    while (s->sent < s->out.len) {
+        ssize_t n = write(s->fd, s->out.data + s->sent, s->out.len - s->sent);
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0 && errno == EAGAIN)
@@ -133,9 +136,16 @@ static void slot_flush(struct slot *s)
             slot_doom(s);
             return;
         }
-        buf_drop(&s->out, (size_t)n);
+        s->sent += (size_t)n;
     }
-    loop_io_events(s->io, EPOLLIN | (s->out.len > 0 ? EPOLLOUT : 0));
+    bool all = s->sent == s->out.len;
+    if (all && s->out.cap > KEPT_MAX)
+        buf_free(&s->out);
+    else if (all)
+        buf_clear(&s->out);
+    if (all)
+        s->sent = 0;
+    loop_io_events(s->io, EPOLLIN | (all ? 0 : EPOLLOUT));
 }
 
 static uint64_t big_endian(const unsigned char *p, int n)
@@ -188,6 +198,8 @@ static bool slot_parse(struct slot *s)
             return false;
         buf_drop(&s->in, FRAME_HEAD + head + body);
     }
+    if (s->in.len == 0 && s->in.cap > KEPT_MAX)
+        buf_free(&s->in);
     return true;
 }
 
