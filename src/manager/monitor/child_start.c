@@ -15,6 +15,7 @@
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "lib/base/alloc.h"
@@ -178,6 +179,8 @@ static int fork_child(struct monitor *m, struct child *c, struct launch *l, stru
     if (c->pidfd < 0) {
         err_errno(err, "cannot watch the new process");
         kill(pid, SIGKILL); /* not reaped, so the number is still its own */
+        while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
+            ;
         return -1;
     }
     child_watch(c);
@@ -232,7 +235,9 @@ static void begin(struct monitor *m, const struct table_message *req, const stru
 /* Could this name be an account's, and can it stand in a log line?  getpwnam() decides the rest. */
 static bool user_is_good(const char *user)
 {
-    if (!user[0] || user[0] == '-')
+    char clean[TABLE_USER];
+    snprintf(clean, sizeof(clean), "%s", user);
+    if (!user[0] || user[0] == '-' || strcmp(clean_text(clean, sizeof(clean), false), user) != 0)
         return false;
     for (const unsigned char *p = (const unsigned char *)user; *p; p++)
         if (*p <= ' ' || *p == ':' || *p == '/' || *p == 0x7f)

@@ -132,13 +132,23 @@ static int find_listener_account(struct monitor *m, struct err *err)
     return 0;
 }
 
+/* Is standard error the journal's own socket?  Then it gets the lines with their priorities. */
+static bool is_journal(void)
+{
+    struct stat st;
+    unsigned long long dev, ino;
+    const char *stream = getenv("JOURNAL_STREAM");
+    return stream && sscanf(stream, "%llu:%llu", &dev, &ino) == 2 &&
+           fstat(STDERR_FILENO, &st) == 0 && st.st_dev == dev && st.st_ino == ino;
+}
+
 static int open_log(struct monitor *m, struct err *err)
 {
     autofree char *path = xasprintf("%s/endpoint.log", m->dir);
     bool colour = m->opt.debug && !m->opt.no_color && isatty(STDERR_FILENO);
     log_init("MainProcess", m->opt.debug ? LOG_L_DEBUG : LOG_L_INFO);
-    log_console(m->opt.console, colour);
-    log_journal(m->opt.console && getenv("JOURNAL_STREAM") && !isatty(STDERR_FILENO));
+    log_console(m->opt.console || is_journal(), colour);
+    log_journal(is_journal());
     int fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY, 0600);
     if (fd < 0)
         return err_errno(err, "cannot open %s", path);
