@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 
+import monitor_harness
 import monitor_table as table
 from monitor_harness import MAPPED, is_alive, needs_root, wait_ready, wait_until
 
@@ -184,3 +185,23 @@ def test_survival_of_the_pid_file(make_manager, ada):
     assert (manager.dir / "daemon.pid").exists()
     manager.begin()
     assert "Previous endpoint instance failed to shutdown cleanly." in manager.log()
+
+
+def test_restart_that_keeps_children(manager, ada):
+    """The command's part of it; its start fails here, because nobody is signed in."""
+    if monitor_harness.INSTALLED:
+        gce = f"{monitor_harness.INSTALLED}/bin/globus-compute-endpoint"
+    else:
+        gce = monitor_harness.BUILD / "src/cli/gce/globus-compute-endpoint"
+    c = manager.begin()
+    pid = c.started(ada.name, "uep.1").pid
+    c.sock.settimeout(30)
+    command = [gce, "-c", manager.dir.parent, "restart", manager.dir.name, "--keep-children"]
+    restart = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    c.expect(table.STOP)
+    c.sock.close()
+    assert manager.process.wait(15) == 0
+    assert "is now stopped" in restart.communicate(timeout=30)[1]
+    assert is_alive(pid) and (manager.dir / "children.state").exists()
+    manager.begin()
+    manager.wait_log(f"Adopted user endpoint of a former manager (pid: {pid})")

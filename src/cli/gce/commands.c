@@ -60,6 +60,13 @@ static const struct option_def start_options[] = {
     {0},
 };
 
+static const struct option_def restart_options[] = {
+    FLAG("--detach", "Detach the endpoint process from the current terminal"),
+    TEXT("--endpoint-uuid", "TEXT", "The UUID to register with the Globus Compute services"),
+    FLAG("--keep-children", "Leave the user endpoints running; the new manager takes them over"),
+    {0},
+};
+
 static const struct option_def stop_options[] = {
     FLAG("--remote",
          "Have the web service stop every instance with this endpoint's UUID, wherever it runs"),
@@ -270,9 +277,10 @@ const struct command commands[] = {
      .run = cmd_render_user_config},
     {.name = "restart",
      .summary = "Restarts an endpoint",
-     .examples = "restart my_endpoint\nrestart my_endpoint --detach",
+     .examples = "restart my_endpoint\nrestart my_endpoint --detach\n"
+                 "restart my_endpoint --keep-children",
      .operand = "NAME_OR_UUID",
-     .options = start_options,
+     .options = restart_options,
      .common = true,
      .run = cmd_restart},
     {.name = "self-diagnostic",

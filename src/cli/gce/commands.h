@@ -29,6 +29,6 @@ command_f cmd_describe;
 
 /* start.c and stop.c, for restart and delete: an exit code. */
 int start_manager(const struct args *a, const char *epdir);
-int stop_manager(const char *epdir, bool *was_active);
+int stop_manager(const char *epdir, bool keep_children, bool *was_active);
 
 #endif

@@ -101,7 +101,7 @@ static int stop_first(const struct doomed *d)
                     d->id);
         return IS_RUNNING;
     }
-    return d->epdir ? stop_manager(d->epdir, &was_active) : 0;
+    return d->epdir ? stop_manager(d->epdir, false, &was_active) : 0;
 }
 
 static int delete_remotely(const struct doomed *d)

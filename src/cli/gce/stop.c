@@ -82,13 +82,15 @@ static int stop_elsewhere(const char *epdir, const char *pid_path, const char *h
     return timed_out(epdir_name(epdir));
 }
 
-static int stop_here(const char *epdir, const char *pid_path)
+/* SIGUSR1 is the manager's word for "leave the user endpoints to the next one". */
+static int stop_here(const char *epdir, const char *pid_path, bool keep_children)
 {
+    int signo = keep_children ? SIGUSR1 : SIGTERM;
     pid_t pid = read_pid(pid_path);
     if (!pid)
         return fail("%s holds no process id; remove it if the endpoint is not running", pid_path);
     autoclose int pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
-    if (kill(pid, SIGTERM) < 0 && errno != ESRCH)
+    if (kill(pid, signo) < 0 && errno != ESRCH)
         return fail("cannot stop process %d of endpoint %s: %s", (int)pid, epdir_name(epdir),
                     strerror(errno));
     if (wait_gone(pid, pidfd) < 0)
@@ -98,7 +100,7 @@ static int stop_here(const char *epdir, const char *pid_path)
     return 0;
 }
 
-int stop_manager(const char *epdir, bool *was_active)
+int stop_manager(const char *epdir, bool keep_children, bool *was_active)
 {
     struct err err = ERR_INIT;
     char here[256] = "", owner[256];
@@ -116,8 +118,13 @@ int stop_manager(const char *epdir, bool *was_active)
     *was_active = true;
     gethostname(here, sizeof(here) - 1);
     owner_host(epdir, owner, sizeof(owner));
-    int rc = owner[0] && strcmp(owner, here) != 0 ? stop_elsewhere(epdir, pid_path, owner)
-                                                  : stop_here(epdir, pid_path);
+    bool elsewhere = owner[0] && strcmp(owner, here) != 0;
+    if (elsewhere && keep_children)
+        return fail("Endpoint <%s> runs on host %s; user endpoints can be kept on their own host "
+                    "only",
+                    epdir_name(epdir), owner);
+    int rc = elsewhere ? stop_elsewhere(epdir, pid_path, owner)
+                       : stop_here(epdir, pid_path, keep_children);
     if (rc == 0)
         log_info("Endpoint <%s> is now stopped", epdir_name(epdir));
     return rc;
@@ -146,7 +153,7 @@ static int stop(const struct args *a, const char *epdir, bool remotely)
         return fail("%s", report.len ? report.data : err.text);
     int rc = remotely ? lock_remotely(epdir, c) : 0;
     config_free(c);
-    return rc ? rc : stop_manager(epdir, &was_active);
+    return rc ? rc : stop_manager(epdir, args_has(a, "--keep-children"), &was_active);
 }
 
 int cmd_stop(const struct args *a)
