@@ -220,7 +220,10 @@ static void on_fatal(struct listener *l, struct table_message *in, int fds[2])
     int code = in->code >= 0 && in->code <= 125 ? in->code : 70;
     bool was_refused = code == 65 || code == 69; /* registration: always said on standard output */
     clean_text(text, TABLE_TEXT, true);
-    log_info("The listener asks for the end of the manager (exit code: %d)", code);
+    if (text[0])
+        log_error("%s (exit code: %d)", text, code);
+    else
+        log_info("The listener asks for the end of the manager (exit code: %d)", code);
     if (!l->m->opt.console && text[0])
         dprintf(was_refused ? STDOUT_FILENO : STDERR_FILENO, "%s%s\n",
                 was_refused || strncmp(text, "Error: ", 7) == 0 ? "" : "Error: ", text);
