@@ -344,9 +344,11 @@ bool command_is_from_old_sdk(const struct command *c)
     for (int i = 0; i < 3; i++) {
         char *end;
         part[i] = strtol(text, &end, 10);
-        if (*end != '.' || part[i] > 1000 || !isdigit((unsigned char)end[1]))
+        if (part[i] > 1000)
+            part[i] = 1000;
+        if (*end != '.' || !isdigit((unsigned char)end[1]))
             break;
         text = end + 1;
     }
-    return part[0] < 1000 && part[0] * 10000 + part[1] * 100 + part[2] < OLD_SDK_BELOW;
+    return part[0] * 10000 + part[1] * 100 + part[2] < OLD_SDK_BELOW;
 }

@@ -187,10 +187,19 @@ static void old_sdk(void **state)
     static const struct {
         const char *version;
         bool old;
-    } cases[] = {{"\"4.9.9\"", true},   {"\"4.10.0\"", false}, {"\"4.10.0a1\"", false},
-                 {"\"2.18.1\"", true},  {"\"5\"", false},      {"\"3\"", true},
-                 {"\"4.9\"", true},     {"\"x\"", false},      {"\"\"", false},
-                 {"\"4.19.0\"", false}, {"4.5", false},        {"\"99999999999.1\"", false}};
+    } cases[] = {{"\"4.9.9\"", true},
+                 {"\"4.10.0\"", false},
+                 {"\"4.10.0a1\"", false},
+                 {"\"2.18.1\"", true},
+                 {"\"5\"", false},
+                 {"\"3\"", true},
+                 {"\"4.9\"", true},
+                 {"\"x\"", false},
+                 {"\"\"", false},
+                 {"\"4.19.0\"", false},
+                 {"4.5", false},
+                 {"\"99999999999.1\"", false},
+                 {"\"4.9.9223372036854775807\"", false}};
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         struct command_fault f = COMMAND_FAULT_INIT;
         autofree char *text = xasprintf("{\"kwargs\":{\"name\":\"n\",\"user_runtime\":{"

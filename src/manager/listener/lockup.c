@@ -25,7 +25,8 @@
 
 #if defined(__SANITIZE_ADDRESS__)
 #define IS_SANITIZED true /* its run time opens files and forks: the list would only break it */
-/* The search for leaks traces the process, which a process that can't be looked at doesn't allow. */
+/* The search for leaks traces the process, which a process that can't be looked at doesn't allow.
+ */
 const char *__asan_default_options(void);
 const char *__asan_default_options(void)
 {
