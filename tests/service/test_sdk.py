@@ -1,10 +1,15 @@
 """The unmodified SDK against the service, with a site made of Python."""
 
+import subprocess
+import sys
+import textwrap
+
 import pytest
 from conftest import wait_until
 from globus_compute_sdk import Executor
 from globus_compute_sdk.errors import TaskExecutionFailed
 from globus_compute_sdk.serialize import JSONData
+from site_ import serde
 
 
 def double(x):
@@ -76,22 +81,28 @@ def test_source_with_non_ascii_text(site, client):
     assert sdk.get_result(task) == "é ü"
 
 
-def test_reload_tasks_in_a_new_executor(site, client):
+def test_reload_tasks_in_a_new_process(service, site, client):
     hold = {}
-
-    def start(m, command):
-        hold["ep"] = m.start_endpoint(command, hold=True)
-
-    manager = site(on_start=start)
-    with Executor(endpoint_id=manager.id, client=client()) as first:
-        futures = [first.submit(double, i) for i in range(3)]
-        wait_until(lambda: len(hold.get("ep").tasks if hold else []) == 3)
-        group = first.task_group_id
-        first.shutdown(wait=False, cancel_futures=True)
-    assert futures
-    with Executor(endpoint_id=manager.id, client=client(), task_group_id=group) as second:
-        # All Executors of a process share a task group: the other tests' tasks are in it, finished.
-        again = [f for f in second.reload_tasks() if not f.done()]
-        assert len(again) == 3
-        hold["ep"].release()
-        assert sorted(f.result(30) for f in again) == [0, 2, 4]
+    manager = site(on_start=lambda m, c: hold.update(ep=m.start_endpoint(c, hold=True)))
+    sdk = client()
+    function = sdk.register_function(double)
+    answer = service.submit(manager.id, function, n=3, create_queue=True, payload=serde.pack_buffers(
+        [serde.serialize((4,)), serde.serialize({})])).json()
+    wait_until(lambda: len(hold["ep"].tasks) == 3)
+    script = textwrap.dedent("""
+        import sys
+        import globus_sdk
+        from globus_compute_sdk import Client, Executor
+        client = Client(environment="local", authorizer=globus_sdk.AccessTokenAuthorizer("test-alice"))
+        with Executor(endpoint_id=sys.argv[1], client=client, task_group_id=sys.argv[2]) as executor:
+            futures = list(executor.reload_tasks())
+            print("pending", sum(not f.done() for f in futures), flush=True)
+            print("results", [f.result(30) for f in futures], flush=True)
+    """)
+    child = subprocess.Popen([sys.executable, "-c", script, manager.id, answer["task_group_id"]],
+                             stdout=subprocess.PIPE, text=True)
+    assert child.stdout.readline() == "pending 3\n"
+    hold["ep"].release()
+    assert child.stdout.readline() == "results [8, 8, 8]\n"
+    assert child.wait(30) == 0
+    child.stdout.close()

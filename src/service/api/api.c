@@ -33,6 +33,7 @@ static const struct route routes[] = {
     {"DELETE", "/v2/endpoints/{id}", on_endpoint_delete, 0, 0},
     {"GET", "/v3/endpoints/{id}/allowed_functions", on_endpoint_allowed, 0, 0},
     {"POST", "/v3/endpoints/{id}/submit", on_submit, SUBMIT_BODY, 55},
+    {"POST", "/v2/submit", on_submit_v2, SUBMIT_BODY, 55},
     {"GET", "/v2/tasks/{id}", on_task_get, 0, 0},
     {"POST", "/v2/batch_status", on_batch_status, 1u << 20, 0},
     {"GET", "/v2/taskgroup/{id}", on_group_get, 0, 0},
@@ -66,6 +67,7 @@ struct api *api_create(struct loop *l, struct store *s, struct creds *c, struct 
     a->outbox = outbox_create(a);
     a->results = results_create(a);
     a->ueps = ueps_create(a);
+    a->maintenance = maintenance_create(a);
     return a;
 }
 
@@ -124,6 +126,7 @@ bool api_is_idle(const struct api *a)
 
 void api_stop(struct api *a)
 {
+    maintenance_stop(a->maintenance);
     presence_stop(a->presence);
 }
 
@@ -131,6 +134,7 @@ void api_destroy(struct api *a)
 {
     if (!a)
         return;
+    maintenance_destroy(a->maintenance);
     ueps_destroy(a->ueps);
     results_destroy(a->results);
     outbox_destroy(a->outbox);

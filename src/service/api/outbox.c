@@ -133,13 +133,20 @@ static void must_pump(struct outbox *o, const char *uep);
 
 static void outcome(void *arg, enum amqp_outcome what)
 {
+    static struct log_rate rate = LOG_RATE(5, 60);
     struct flight *f = arg;
     struct outbox *o = f->outbox;
     if (what == AMQP_ACKED) {
         was_sent(o, f->id);
         return; /* the flight ends with the mark */
     }
-    log_info("event=publish task=%s outcome=%d; it is sent again", f->id, (int)what);
+    if (log_rate_ok(&rate))
+        log_warning("event=publish task=%s outcome=%s; it is sent again", f->id,
+                    what == AMQP_LOST       ? "lost"
+                    : what == AMQP_RETURNED ? "no queue"
+                                            : "refused");
+    if (what == AMQP_RETURNED)
+        ueps_queue_missing(o->api->ueps, f->uep);
     must_pump(o, f->uep);
     loop_timer_set(o->retry, RETRY_US, LOOP_MS(100));
     free(map_del(o->flights, f->id));
@@ -336,12 +343,18 @@ static void pump_done(void *arg, int rc, const struct err *err)
     pump_step(p);
 }
 
+/* What the broker can't take now stays in the ledger, not in our memory. */
+static bool may_send(const struct outbox *o)
+{
+    return broker_is_up(o->api->broker) && broker_unconfirmed(o->api->broker) <= UNCONFIRMED_MAX;
+}
+
 static void pump_step(struct pump *p)
 {
     struct outbox *o = p->outbox;
     if (p->running)
         return;
-    if (broker_unconfirmed(o->api->broker) > UNCONFIRMED_MAX) {
+    if (!may_send(o)) {
         loop_timer_set(o->retry, LOOP_MS(200), LOOP_MS(50));
         return;
     }
@@ -394,8 +407,7 @@ static void retry_cb(void *arg)
 void outbox_accepted(struct outbox *o, struct uep *u, const struct task_out *tasks, size_t n)
 {
     const char *id = uep_id(u);
-    bool direct = uep_is_up(u) && !map_get(o->pumps, id) &&
-                  broker_unconfirmed(o->api->broker) <= UNCONFIRMED_MAX;
+    bool direct = uep_is_up(u) && !map_get(o->pumps, id) && may_send(o);
     uep_open_add(u, (int64_t)n);
     for (size_t i = 0; direct && i < n; i++)
         publish(o, id, &tasks[i]);

@@ -25,6 +25,7 @@ struct results;
 struct rowcache;
 struct limits;
 struct files;
+struct maintenance;
 
 struct api_counters {
     uint64_t accepted, published, succeeded, failed, duplicates, refused_results, starts,
@@ -47,7 +48,7 @@ struct api {
     struct limits *limits;
     struct files *files;
     struct server *server; /* for its numbers */
-    struct loop_timer *retention;
+    struct maintenance *maintenance;
     struct api_counters counters;
     loop_f *ready; /* the broker is up */
     void *ready_arg;
@@ -220,6 +221,8 @@ int uep_save(struct db *db, const char *id, const char *endpoint, const char *ow
 /* From presence: a report came, it went, it could not start. */
 void ueps_report(struct ueps *u, const char *id, bool online, bool was_online,
                  struct json_object *state);
+/* The broker has no queue of it any more. */
+void ueps_queue_missing(struct ueps *u, const char *id);
 void ueps_error(struct ueps *u, const char *id, const char *text);
 size_t ueps_count(const struct ueps *u);
 
@@ -249,8 +252,18 @@ void results_destroy(struct results *r);
 void results_message(struct results *r, struct amqp_message *m /* taken */);
 /* All unfinished tasks of a user endpoint fail with this sentence. */
 void results_fail_all(struct results *r, const char *uep, const char *code, const char *text);
-/* In a job: results_fail() for one task; its stream gets it after the commit. */
+/* One task fails with this sentence. */
+void results_fail_task(struct results *r, const char *uep, const char *task, const char *code,
+                       const char *text);
 bool results_is_idle(const struct results *r);
+
+/* ---- maintenance.c ---- */
+
+struct maintenance *maintenance_create(struct api *a);
+void maintenance_stop(struct maintenance *m);
+void maintenance_destroy(struct maintenance *m);
+/* A user endpoint says that it has nothing to do while tasks of it are not finished. */
+void maintenance_lost(struct maintenance *m, const char *uep);
 
 /* ---- limits.c ---- */
 

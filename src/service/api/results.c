@@ -376,6 +376,17 @@ void results_fail_all(struct results *all, const char *uep, const char *code, co
     store_read(all->api->store, find_open, found_open, f);
 }
 
+void results_fail_task(struct results *all, const char *uep, const char *task, const char *code,
+                       const char *text)
+{
+    struct result *r = xcalloc(1, sizeof(*r));
+    r->all = all;
+    strncpy(r->task, task, UUID_TEXT - 1);
+    strncpy(r->uep, uep, UUID_TEXT - 1);
+    make_failure(r, code, text);
+    add(all, r);
+}
+
 bool results_is_idle(const struct results *all)
 {
     return all->under_way == 0 && STAILQ_EMPTY(&all->waiting) && STAILQ_EMPTY(&all->retries);

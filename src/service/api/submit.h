@@ -44,6 +44,8 @@ struct submit {
 
 /* Fills s from the body; false: the error was sent and the call has ended. */
 bool submit_read(struct call *c, struct submit *s);
+/* Whether a payload begins like packed buffers do. */
+bool submit_is_packed(const char *s);
 void submit_free(void *s);
 void submit_go(struct call *c);
 

@@ -14,7 +14,7 @@ static bool invalid(struct call *c, const char *what)
 }
 
 /* Packed buffers: "<digits>\n" and what follows. */
-static bool looks_packed(const char *s)
+bool submit_is_packed(const char *s)
 {
     size_t n = strspn(s, "0123456789");
     return n > 0 && n < 12 && s[n] == '\n';
@@ -39,7 +39,7 @@ static bool read_payloads(struct call *c, struct submit *s, size_t index, struct
         t->args = json_object_get_string(item);
         t->args_len = (size_t)json_object_get_string_len(item);
         *bytes += t->args_len;
-        if (strlen(t->args) != t->args_len || !looks_packed(t->args))
+        if (strlen(t->args) != t->args_len || !submit_is_packed(t->args))
             return invalid(c, "a task's payload is not a packed buffer");
     }
     s->functions[index].count = n;

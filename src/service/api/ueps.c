@@ -24,6 +24,8 @@
 #define ROTATE_S (7u * 24 * 3600)
 #define COMMAND_EXPIRES_MS "10000"
 #define KEPT_MAX 50000
+#define QUIET_US LOOP_S(50)
+#define CONSUMER_CHECKS 4 /* reports without a consumer on its queue: a zombie */
 
 enum uep_state { UEP_DOWN, UEP_STARTING, UEP_UP };
 
@@ -47,11 +49,14 @@ struct uep {
     char request_id[UUID_TEXT];
     char *saved;      /* what the ledger has of it */
     bool queue_ready; /* since the broker came up */
-    bool preparing, command_wanted;
+    bool preparing, command_wanted, looking;
     uint64_t command_us; /* when the last one went out */
     uint64_t not_before_us;
     unsigned tries;
     int64_t open;
+    uint64_t quiet_since_us; /* it reports that it has nothing to do, but tasks are open; 0 = no */
+    bool queue_checked;      /* somebody consumes its queue */
+    unsigned no_consumer;
     STAILQ_HEAD(, waiter) waiters;
 };
 
@@ -204,7 +209,8 @@ static void prepare(struct uep *u)
 
 static void send_command(struct uep *u)
 {
-    if (u->legacy || !u->identity_set)
+    /* A command that waits for the broker to come back would be too old for its manager. */
+    if (u->legacy || !u->identity_set || !broker_is_up(u->all->api->broker))
         return;
     u->command_wanted = true;
     u->command_us = now(u); /* so that the tick waits for this one */
@@ -232,10 +238,12 @@ static void expire_waiters(struct uep *u)
 static void look_after(struct uep *u)
 {
     bool needed = !STAILQ_EMPTY(&u->waiters) || u->open > 0;
-    bool reachable = presence_is_online(u->all->api->presence, u->endpoint);
+    bool reachable =
+        broker_is_up(u->all->api->broker) && presence_is_online(u->all->api->presence, u->endpoint);
     expire_waiters(u);
     if (u->state == UEP_UP && !u->queue_ready && needed) {
-        prepare(u);
+        if (broker_is_up(u->all->api->broker))
+            prepare(u);
         return;
     }
     if (u->state == UEP_UP || !needed) {
@@ -318,7 +326,7 @@ static void make_room(struct ueps *all)
         return;
     for (size_t it = 0; map_next(all->by_id, &it, &key, &value);) {
         struct uep *u = value;
-        if (u->busy || u->preparing || u->open > 0 || u->state != UEP_DOWN)
+        if (u->busy || u->preparing || u->looking || u->open > 0 || u->state != UEP_DOWN)
             continue;
         map_del(all->by_id, u->id);
         uep_free(u);
@@ -435,10 +443,62 @@ static void checked_in(struct uep *u)
 {
     set_state(u, UEP_UP);
     u->tries = 0;
+    u->queue_checked = false;
     if (u->queue_ready)
         arrived(u);
     else
         prepare(u); /* it came up without our asking: we were restarted */
+}
+
+static bool has_nothing_to_do(struct json_object *state)
+{
+    int64_t outstanding = -1, pending = 0;
+    json_get_int(state, "outstanding_tasks", &outstanding, NULL);
+    json_get_int(state, "pending_tasks", &pending, NULL);
+    return outstanding == 0 && pending == 0;
+}
+
+/* Tasks that a user endpoint took and lost: it is idle, report after report, while they are open.
+ */
+static void notice_losses(struct uep *u, struct json_object *state)
+{
+    if (u->open == 0 || !has_nothing_to_do(state)) {
+        u->quiet_since_us = 0;
+        return;
+    }
+    if (u->quiet_since_us == 0)
+        u->quiet_since_us = now(u);
+    else if (now(u) - u->quiet_since_us >= QUIET_US)
+        maintenance_lost(u->all->api->maintenance, u->id);
+}
+
+static void looked(void *arg, const struct broker_queue_state *state, const struct err *err)
+{
+    struct uep *u = arg;
+    (void)err;
+    u->looking = false;
+    if (!state)
+        return;
+    u->queue_checked = state->consumers > 0;
+    u->no_consumer = state->consumers > 0 ? 0 : u->no_consumer + 1;
+    if (u->no_consumer < CONSUMER_CHECKS || u->state != UEP_UP)
+        return;
+    log_warning("event=zombie uep=%s endpoint=%s: it reports, but takes no tasks", u->id,
+                u->endpoint);
+    set_state(u, UEP_DOWN);
+    if (u->open > 0)
+        results_fail_all(u->all->api->results, u->id, "UserEndpointStuck",
+                         "The user endpoint runs but takes no tasks; ask the endpoint's "
+                         "administrator to end it");
+}
+
+/* After its check-in and for as long as nobody takes from its queue. */
+static void check_consumer(struct uep *u)
+{
+    if (u->queue_checked || u->looking || !u->queue_ready || u->legacy)
+        return;
+    u->looking = true;
+    broker_queue_look(u->all->api->broker, BROKER_TASKS, u->id, looked, u);
 }
 
 static void manager_came(struct ueps *all, const char *endpoint)
@@ -459,7 +519,6 @@ void ueps_report(struct ueps *all, const char *id, bool online, bool was_online,
                  struct json_object *state)
 {
     struct uep *u = map_get(all->by_id, id);
-    (void)state;
     if (!u) {
         if (online && !was_online)
             manager_came(all, id);
@@ -473,6 +532,11 @@ void ueps_report(struct ueps *all, const char *id, bool online, bool was_online,
             u->not_before_us = now(u) + PAUSE_MIN_US;
             make_busy(u);
         }
+        return;
+    }
+    if (online) {
+        notice_losses(u, state);
+        check_consumer(u);
     }
 }
 
@@ -496,6 +560,18 @@ void ueps_error(struct ueps *all, const char *id, const char *text)
     if (!was_up && u->open > 0)
         results_fail_all(all->api->results, u->id, "UserEndpointStartFailed", text);
     u->not_before_us = now(u) + backoff_us(u->tries++, PAUSE_MIN_US, PAUSE_MAX_US);
+}
+
+void ueps_queue_missing(struct ueps *all, const char *id)
+{
+    struct uep *u = map_get(all->by_id, id);
+    if (!u)
+        return;
+    u->queue_ready = false;
+    if (u->legacy)
+        broker_queue_make(all->api->broker, BROKER_TASKS, u->id, NULL, NULL);
+    else
+        make_busy(u);
 }
 
 void ueps_broker_up(struct ueps *all)
