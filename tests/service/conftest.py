@@ -1,114 +1,48 @@
-"""The service with a stand-in for sign-in (token "test-NAME"), its private RabbitMQ, and clients.
-
-SALLYPORT_BUILD names the build folder (default: build beside tests)."""
-
 import os
 import pathlib
-import signal
-import subprocess
 import sys
 import tempfile
-import time
 
 import pytest
-import requests
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
-BUILD = pathlib.Path(os.environ.get("SALLYPORT_BUILD", pathlib.Path(__file__).parents[2] / "build"))
-STANDIN = BUILD / "src/service/test/service_standin"
-TEMPLATE = {"endpoint_version": "4.19.0", "hostname": "login1", "local_user": "root",
-            "endpoint_config": "display_name: x\n", "user_config_template": "engine: {{ x }}",
-            "user_config_schema": {"type": "object"}}
-
-if not STANDIN.exists():
-    pytest.skip(f"{STANDIN} is not built", allow_module_level=True)
-if not os.path.exists("/usr/lib/rabbitmq/bin/rabbitmq-server"):
-    pytest.skip("RabbitMQ is not installed", allow_module_level=True)
+from service_rig import Service, online, sdk_client, wait_until, why_not  # noqa: E402
 
 
-class Service:
-    def __init__(self, folder, *options, program=STANDIN):
-        self.folder = pathlib.Path(folder)
-        self.options = options
-        self.program = program
-        self.process = None
-        self.port = 0
-        self.start()
+def new_service():
+    if reason := why_not():
+        pytest.skip(reason)
+    folder = tempfile.TemporaryDirectory(prefix="sallyport-service-")
+    os.chmod(folder.name, 0o711)
+    options = []
+    if url := os.environ.get("SALLYPORT_TEST_POSTGRES"):
+        options = ["--store", fresh_database(url, pathlib.Path(folder.name).name)]
+    return folder, Service(folder.name, *options)
 
-    def start(self):
-        self.log = open(self.folder / "service.log", "a")
-        self.process = subprocess.Popen(
-            [self.program, "--data", self.folder / "data", "--port", str(self.port), "--debug", *self.options],
-            stdout=subprocess.PIPE, stderr=self.log, text=True)
-        line = self.process.stdout.readline()
-        assert line.startswith("ready "), (line, (self.folder / "service.log").read_text()[-2000:])
-        self.url = line.split()[1].rstrip("/")
-        self.port = int(self.url.rsplit(":", 1)[1])
 
-    def stop(self, sig=signal.SIGTERM):
-        if self.process.poll() is None:
-            self.process.send_signal(sig)
-            code = self.process.wait(60)
-            if sig == signal.SIGTERM:
-                assert code == 0, code
-        self.process.stdout.close()
-        self.log.close()
-
-    def restart(self, sig=signal.SIGTERM):
-        self.stop(sig)
-        self.start()
-
-    def text_of_log(self):
-        return (self.folder / "service.log").read_text()
-
-    def http(self, user, method, path, **kwargs):
-        headers = kwargs.pop("headers", {})
-        if user:
-            headers["Authorization"] = f"Bearer test-{user}"
-        return requests.request(method, self.url + path, headers=headers, timeout=70, **kwargs)
-
-    def get(self, path, user="alice", **kwargs):
-        return self.http(user, "GET", path, **kwargs)
-
-    def post(self, path, json=None, user="alice", **kwargs):
-        return self.http(user, "POST", path, json=json, **kwargs)
-
-    def register(self, user="alice", endpoint_id=None, **fields):
-        body = {"endpoint_name": "e", "metadata": TEMPLATE, "public": False, "high_assurance": False,
-                "multi_user": True, **fields}
-        if endpoint_id:
-            return self.http(user, "PUT", f"/v3/endpoints/{endpoint_id}", json=body)
-        return self.post("/v3/endpoints", body, user=user)
-
-    def function(self, user="alice", code="19\nst\nf:def f(): pass\n", **fields):
-        body = {"function_name": "f", "function_code": code, "serialized": True, "meta": {}, **fields}
-        answer = self.post("/v3/functions", body, user=user)
-        assert answer.status_code == 200, answer.text
-        return answer.json()["function_uuid"]
-
-    def submit(self, endpoint, function, n=1, user="alice", payload="12\n00\ngAQpLg==\n12\n00\ngAR9lC4=\n", **fields):
-        body = {"tasks": {function: [payload] * n}, "create_queue": False, **fields}
-        return self.post(f"/v3/endpoints/{endpoint}/submit", body, user=user)
+def fresh_database(url, name):
+    import subprocess
+    name = name.replace("-", "_")
+    subprocess.run(["psql", "-q", url, "-c", f'CREATE DATABASE "{name}"'], check=True)
+    return url.rsplit("/", 1)[0] + "/" + name
 
 
 @pytest.fixture(scope="session")
 def service():
-    with tempfile.TemporaryDirectory(prefix="sallyport-service-") as folder:
-        os.chmod(folder, 0o711)
-        s = Service(folder)
-        yield s
-        s.stop()
+    folder, s = new_service()
+    yield s
+    s.stop()
+    folder.cleanup()
 
 
 @pytest.fixture
 def own_service():
     """One that a test may kill."""
-    with tempfile.TemporaryDirectory(prefix="sallyport-service-") as folder:
-        os.chmod(folder, 0o711)
-        s = Service(folder)
-        yield s
-        s.stop()
+    folder, s = new_service()
+    yield s
+    s.stop()
+    folder.cleanup()
 
 
 @pytest.fixture
@@ -130,31 +64,8 @@ def site(service):
             m.leave()
 
 
-def online(service, endpoint, user="alice"):
-    return service.get(f"/v2/endpoints/{endpoint}/status", user=user).json().get("status") == "online"
-
-
-def wait_until(predicate, timeout=20):
-    end = time.monotonic() + timeout
-    while time.monotonic() < end:
-        if predicate():
-            return
-        time.sleep(0.05)
-    raise AssertionError("it did not happen in time")
-
-
 @pytest.fixture
 def client(service):
     """client("alice"): the unmodified SDK, which reaches the service through http_proxy (the form
     with absolute targets)."""
     return lambda user="alice", of=None: sdk_client(of or service, user)
-
-
-def sdk_client(service, user):
-    import globus_sdk
-    from globus_compute_sdk import Client
-    os.environ["http_proxy"] = service.url
-    os.environ["no_proxy"] = ""
-    os.environ["GLOBUS_SDK_ENVIRONMENT"] = "local"
-    os.environ["GLOBUS_SDK_SERVICE_URL_AUTH"] = service.url + "/"
-    return Client(environment="local", authorizer=globus_sdk.AccessTokenAuthorizer(f"test-{user}"))

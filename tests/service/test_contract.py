@@ -8,7 +8,7 @@ import uuid
 
 import pytest
 import requests
-from conftest import online, wait_until
+from service_rig import online, wait_until
 
 PAYLOAD = "12\n00\ngAQpLg==\n12\n00\ngAR9lC4=\n"
 

@@ -10,7 +10,7 @@ import time
 import pika
 import pytest
 import requests
-from conftest import online, wait_until
+from service_rig import online, wait_until
 from site_ import Manager, UserEndpoint
 
 
@@ -223,13 +223,13 @@ def test_one_service_a_folder(own_service):
     (["--broker", "http://x"], "broker"), (["--cert", "/x"], "certificate and its key"),
     (["--user", "no-such-user"], "no such account")])
 def test_bad_settings_are_refused_in_words(tmp_path, option, words):
-    from conftest import STANDIN
+    from service_rig import STANDIN
     p = subprocess.run([STANDIN, "--data", tmp_path / "d", *option], capture_output=True, text=True, timeout=30)
     assert p.returncode != 0 and words in p.stderr, p.stderr
 
 
 def test_bad_settings_file(tmp_path):
-    from conftest import STANDIN
+    from service_rig import STANDIN
     for text, words in (("port: x", "port is a string"), ("prot: 1", "prot is not a setting"), ("[1]", "mapping"),
                         ("tasks: {offline: maybe}", "wait or refuse"), ("broker: 1", "broker is")):
         (tmp_path / "service.yaml").write_text(text)

@@ -5,7 +5,7 @@ import sys
 import textwrap
 
 import pytest
-from conftest import wait_until
+from service_rig import wait_until
 from globus_compute_sdk import Executor
 from globus_compute_sdk.errors import TaskExecutionFailed
 from globus_compute_sdk.serialize import JSONData
