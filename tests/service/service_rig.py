@@ -4,12 +4,15 @@ SALLYPORT_BUILD names the build folder; otherwise the newest of build-release an
 
 import os
 import pathlib
+import re
 import signal
 import subprocess
 import time
 
+import jsonschema
 import pytest
 import requests
+import yaml
 
 TOP = pathlib.Path(__file__).parents[2]
 
@@ -36,6 +39,43 @@ def why_not():
     return None
 
 
+class Description:
+    """openapi.yaml: every reply has to fit it."""
+
+    def __init__(self, text):
+        self.document = yaml.safe_load(text)
+        self.paths = [(re.compile(re.sub(r"\\{[^}]*\\}", "[^/]+", re.escape(p)) + "$"), item)
+                      for p, item in self.document["paths"].items()]
+
+    def schema(self, node):
+        """JSON Schema of an OpenAPI schema: references resolved, nullable made a type."""
+        if isinstance(node, list):
+            return [self.schema(n) for n in node]
+        if not isinstance(node, dict):
+            return node
+        if "$ref" in node:
+            target = self.document
+            for part in node["$ref"][2:].split("/"):
+                target = target[part]
+            return self.schema(target)
+        node = {k: self.schema(v) for k, v in node.items()}
+        if node.pop("nullable", False):
+            node["type"] = [node["type"], "null"]
+        return node
+
+    def check(self, method, path, answer):
+        item = next((i for p, i in self.paths if p.match(path.split("?")[0])), None)
+        operation = item and item.get(method.lower())
+        if not operation:
+            assert answer.status_code in (404, 405, 400), (method, path, answer.status_code)
+            return
+        response = operation["responses"].get(str(answer.status_code)) or operation["responses"].get("default")
+        assert response, (method, path, answer.status_code, answer.text)
+        content = self.schema(response).get("content", {}).get("application/json")
+        if content:
+            jsonschema.validate(answer.json(), content["schema"])
+
+
 class Service:
     def __init__(self, folder, *options, program=STANDIN):
         self.folder = pathlib.Path(folder)
@@ -54,6 +94,7 @@ class Service:
         assert line.startswith("ready "), (line, (self.folder / "service.log").read_text()[-2000:])
         self.url = line.split()[1].rstrip("/")
         self.port = int(self.url.rsplit(":", 1)[1])
+        self.description = Description(requests.get(self.url + "/openapi.yaml", timeout=10).text)
 
     def stop(self, sig=signal.SIGTERM):
         if self.process.poll() is None:
@@ -75,7 +116,9 @@ class Service:
         headers = kwargs.pop("headers", {})
         if user:
             headers["Authorization"] = f"Bearer test-{user}"
-        return requests.request(method, self.url + path, headers=headers, timeout=70, **kwargs)
+        answer = requests.request(method, self.url + path, headers=headers, timeout=70, **kwargs)
+        self.description.check(method, path, answer)
+        return answer
 
     def get(self, path, user="alice", **kwargs):
         return self.http(user, "GET", path, **kwargs)

@@ -38,6 +38,7 @@ static const struct route routes[] = {
     {"POST", "/v2/batch_status", on_batch_status, 1u << 20, 0},
     {"GET", "/v2/taskgroup/{id}", on_group_get, 0, 0},
     {"GET", "/v2/get_amqp_result_connection_url", on_result_url, 0, 0},
+    {"GET", "/openapi.yaml", on_openapi, 0, 0},
     {"GET", "/metrics", on_metrics, 0, 0},
     {"GET", "/healthz", on_healthz, 0, 0},
     {"GET", "/readyz", on_readyz, 0, 5},
