@@ -68,8 +68,11 @@ class UserEndpoint(Party):
         self.ran = {}
         self.channel.confirm_delivery()
         self.channel.basic_consume(creds["task_queue_info"]["queue"], self.on_task, exclusive=True)
+
+    def begin(self):
         self.heartbeat(True)
         self.start()
+        return self
 
     def heartbeat(self, active, **more):
         state = {"heartbeat_period": self.period, "active": active, "total_workers": 1,
@@ -154,7 +157,7 @@ class Manager(Party):
         if running and running.is_alive():
             return running
         self.endpoints[creds["endpoint_id"]] = UserEndpoint(creds, command, **kwargs)
-        return self.endpoints[creds["endpoint_id"]]
+        return self.endpoints[creds["endpoint_id"]].begin()
 
     def refuse(self, command, text):
         creds = command["kwargs"]["amqp_creds"]

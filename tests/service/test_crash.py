@@ -137,7 +137,7 @@ def test_results_that_come_while_the_service_is_away_are_delivered(own_service):
     wait_until(lambda: all(d["status"] == "waiting-for-nodes" for d in service.post(
         "/v2/batch_status", {"task_ids": answer["tasks"][function]}).json()["results"].values()))
     service.restart()
-    UserEndpoint(hold["ep"].creds)  # reconnects: what it had not acknowledged comes again
+    UserEndpoint(hold["ep"].creds).begin()  # reconnects: what it had not acknowledged comes again
     address = service.get("/v2/get_amqp_result_connection_url").json()
     connection = pika.BlockingConnection(pika.URLParameters(address["connection_url"]))
     channel = connection.channel()
