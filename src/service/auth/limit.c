@@ -101,6 +101,13 @@ unsigned limit_take(struct limit *l, const char *key, uint64_t now_us)
     return wait;
 }
 
+void limit_give(struct limit *l, const char *key)
+{
+    struct bucket *b = map_get(l->buckets, key);
+    if (b != NULL && b->empty_until_us >= l->period_us)
+        b->empty_until_us -= l->period_us;
+}
+
 void limit_forget(struct limit *l, const char *key)
 {
     struct bucket *b = map_get(l->buckets, key);

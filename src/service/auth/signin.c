@@ -172,8 +172,10 @@ static void settled(void *arg, int rc, const struct err *err)
         end(t, 503, "The service's ledger does not answer. Try again in a moment.", 0);
         return;
     }
-    if (t->status == 200 && t->typed != NULL)
+    if (t->status == 200 && t->typed != NULL) {
         limit_forget(t->a->tries_name, t->typed);
+        limit_give(t->a->tries_peer, req_peer(t->r)); /* many may sit behind one address */
+    }
     end(t, t->status, t->reason, 0);
 }
 

@@ -197,6 +197,9 @@ static void limits(void **state)
     assert_int_equal(limit_take(l, "a", now + 10000000), 0);
     assert_int_equal(limit_take(l, "a", now + 10000000), 10);
     assert_int_equal(limit_take(l, "b", now), 0); /* of its own */
+    limit_give(l, "a");
+    assert_int_equal(limit_take(l, "a", now + 10000000), 0);
+    assert_int_equal(limit_take(l, "a", now + 10000000), 10);
     limit_forget(l, "a");
     assert_int_equal(limit_take(l, "a", now + 10000000), 0);
     /* A third key pushes out the one that has been quiet for longest. */
