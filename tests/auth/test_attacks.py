@@ -93,15 +93,15 @@ def test_tokens_of_others(site):
 
 
 def raw(site, request: bytes) -> bytes:
-    """The head of the answer; empty when the service just hung up."""
+    """The head of the answer; empty when the service hung up, or waits for the rest of the request."""
     got = b""
-    with socket.create_connection(("127.0.0.1", site.port), timeout=20) as s:
+    with socket.create_connection(("127.0.0.1", site.port), timeout=5) as s:
         try:
             s.sendall(request)
             s.shutdown(socket.SHUT_WR)
             while b"\r\n\r\n" not in got and (more := s.recv(4096)):
                 got += more
-        except ConnectionError:
+        except (ConnectionError, TimeoutError):
             pass
     return got
 

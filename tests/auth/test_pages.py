@@ -10,6 +10,7 @@ import time
 import pytest
 
 from support.browser import DARK, LIGHT, Browser, why_not
+from support.process import wait_for
 from support.sdk import run_script
 from support.signin import PASSWORD, Visitor, log_in
 
@@ -42,6 +43,7 @@ def shot(page, tmp_path):
 
 
 def type_sign_in(page, name="alice@example.org", password=PASSWORD):
+    wait_for("focus", lambda: page.focus == "username" or None, 20)
     page.keys(name, "tab", password, "enter")
 
 
