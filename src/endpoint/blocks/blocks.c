@@ -241,6 +241,7 @@ struct blocks *blocks_create(struct loop *l, const struct blocks_opts *o, struct
                  per_hour(o, provider));
     if (o->poll_s > 0)
         provider->poll_us = (uint64_t)(o->poll_s * 1e6);
+    provider->label = b->label;
     provider->changed = blocks_changed_cb;
     provider->changed_arg = b;
     b->timer = loop_timer_create(l, pass_cb, b);

@@ -113,9 +113,9 @@ static bool is_plain_id(const struct buf *id)
 static void no_id(struct buf *out, const struct submission *s, const struct answer *a)
 {
     buf_fmt(out,
-            "Attempt to provision nodes did not return a job ID; Submit command '%s' ended with "
-            "%d, stdout=%.2000s, stderr=%.2000s",
-            s->command, a->exit_code, a->out, a->err);
+            "Executor %s failed to scale due to: Attempt to provision nodes did not return a job "
+            "ID; Submit command '%s' ended with %d, stdout=%.2000s, stderr=%.2000s",
+            s->p->label, s->command, a->exit_code, a->out, a->err);
 }
 
 static void submitted_cb(void *arg, const struct answer *a)

@@ -13,7 +13,7 @@ static const struct option_spec options[] = {
     {"project", OPT_TEXT, "\"\""},
     {"scheduler_options", OPT_LINES, "\"\""},
     {"transfer_input_files", OPT_LIST, "[]"},
-    {"walltime", OPT_WALLTIME, "\"00:10:00\""},
+    {"walltime", OPT_DURATION, "\"00:10:00\""}, /* without effect, as in the original */
     {"requirements", OPT_TEXT, "\"\""},
     {"cmd_timeout", OPT_INT, "60"},
     {"cmd_chunk_size", OPT_INT, "100"},

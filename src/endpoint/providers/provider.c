@@ -87,6 +87,7 @@ struct provider *provider_create(struct loop *l, struct json_object *options, co
                            .loop = l,
                            .options = options_complete(k, options),
                            .script_dir = xasprintf("%s/submit_scripts", dir),
+                           .label = "",
                            .poll_us = LOOP_S(k->poll_s)};
     p->commands = command_queue_create(p);
     if (fs_mkdirs(p->script_dir, 0700, err) != 0) {

@@ -109,6 +109,7 @@ struct provider {
     struct loop *loop;
     struct json_object *options; /* complete: with defaults */
     char *script_dir;            /* absolute */
+    const char *label;           /* executor's name in messages; its owner's */
     uint64_t poll_us;            /* interval of status queries */
     void *own;
     struct command_queue *commands;
