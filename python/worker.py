@@ -600,6 +600,31 @@ class _TimeLimit:
             signal.setitimer(signal.ITIMER_REAL, 0)
 
 
+class _Environment:
+    """The worker's environment, given anew to each task at the price of what has changed."""
+
+    def __init__(self):
+        self.clean = dict(os.environ)
+        self.clean.pop("GC_TASK_SANDBOX_DIR", None)
+        self.own = {}  # variables of the last task
+        self.given = None  # what it began with, as bytes: comparing those decodes nothing
+
+    def give(self, own):
+        now = getattr(os.environ, "_data", None)
+        if now is None or now != self.given:
+            os.environ.clear()
+            os.environ.update(self.clean)
+        else:
+            for key in self.own:
+                if key in self.clean:
+                    os.environ[key] = self.clean[key]
+                elif key not in own:
+                    del os.environ[key]
+        os.environ.update(own)
+        self.own = own
+        self.given = None if now is None else dict(now)
+
+
 class Worker:
     def __init__(self, settings):
         self.limit = settings.get("result_max") or 10 * 1024 * 1024
@@ -608,25 +633,29 @@ class Worker:
         self.allowed = _AllowList(settings.get("allowed_serializers"))
         self.details = _details(settings.get("endpoint_id"))
         self.environment = None
+        self.place = None  # the resolved run_dir, once it has been made
 
     def prepare(self, header):
         """Place and environment of the task; what goes wrong here is not the task's fault."""
         if self.environment is None:
-            self.environment = dict(os.environ)
-        elif dict(os.environ) != self.environment:
-            os.environ.clear()
-            os.environ.update(self.environment)
-        os.environ.pop("GC_TASK_SANDBOX_DIR", None)
-        os.environ["GC_TASK_UUID"] = header["id"]
-        os.environ.update(header.get("env") or {})
+            self.environment = _Environment()
+        own = {"GC_TASK_UUID": header["id"], **(header.get("env") or {})}
         if not os.path.isabs(self.run_dir):
             raise ValueError(f"run_dir must be an absolute path, it is {self.run_dir}")
-        place = os.path.realpath(self.run_dir)
         if self.sandbox:
-            place = os.path.join(place, header["id"])
-            os.environ["GC_TASK_SANDBOX_DIR"] = place
-        os.makedirs(place, exist_ok=True)
-        os.chdir(place)
+            place = os.path.join(os.path.realpath(self.run_dir), header["id"])
+            own["GC_TASK_SANDBOX_DIR"] = place
+            self.environment.give(own)
+            os.makedirs(place, exist_ok=True)
+            os.chdir(place)
+            return
+        self.environment.give(own)
+        try:
+            os.chdir(self.place or os.path.realpath(self.run_dir))
+        except FileNotFoundError:
+            os.makedirs(self.run_dir, exist_ok=True)
+            os.chdir(os.path.realpath(self.run_dir))
+        self.place = self.place or os.getcwd()
 
     def execute(self, body, serializers):
         # The user's function must be called right here: _error_text() counts frames.
@@ -683,17 +712,20 @@ def _read_frame(sock):
     if lengths is None:
         return None, None
     head, body = FRAME.unpack(lengths)
-    header = _receive(sock, head)
-    content = _receive(sock, body)
-    if header is None or content is None:
+    content = _receive(sock, head + body)
+    if content is None:
         return None, None
-    return json.loads(bytes(header)), content
+    content = memoryview(content)
+    return json.loads(bytes(content[:head])), content[head:]
 
 
 def _write_frame(sock, header, body=b""):
     head = json.dumps(header).encode()
-    sock.sendall(FRAME.pack(len(head), len(body)) + head)
-    if body:
+    start = FRAME.pack(len(head), len(body)) + head
+    if len(body) < 65536:
+        sock.sendall(start + body)
+    else:
+        sock.sendall(start)
         sock.sendall(body)
 
 
