@@ -18,49 +18,7 @@
 #include "lib/base/log.h"
 #include "manager/monitor/child.h"
 #include "manager/monitor/state.h"
-
-#define FIELDS 12
-
-struct line {
-    pid_t pid;
-    unsigned long long start_time, dev, ino;
-    unsigned uid, gid;
-    const char *user, *name, *key, *id, *command;
-};
-
-static bool number(const char *text, unsigned long long max, unsigned long long *out)
-{
-    char *end;
-    errno = 0;
-    *out = strtoull(text, &end, 10);
-    return *text && *text != '-' && !*end && errno == 0 && *out <= max;
-}
-
-static bool parse(char *text, struct line *l)
-{
-    char *field[FIELDS];
-    unsigned long long pid, uid, gid;
-    for (int i = 0; i < FIELDS; i++) {
-        field[i] = strsep(&text, "\t");
-        if (!field[i])
-            return false;
-    }
-    if (text || !number(field[1], 1u << 30, &pid) || !number(field[2], ~0ull, &l->start_time) ||
-        !number(field[3], ~0u, &uid) || !number(field[4], ~0u, &gid) ||
-        !number(field[5], ~0ull, &l->dev) || !number(field[6], ~0ull, &l->ino))
-        return false;
-    l->pid = (pid_t)pid;
-    l->uid = (unsigned)uid;
-    l->gid = (unsigned)gid;
-    l->user = field[7];
-    l->name = field[8];
-    l->key = field[9];
-    l->id = strcmp(field[10], "-") == 0 ? "" : field[10];
-    l->command = field[11];
-    return strcmp(field[0], "+") == 0 && l->pid > 1 && strlen(l->user) < TABLE_USER &&
-           strlen(l->key) < TABLE_KEY && strlen(l->id) < UUID_TEXT &&
-           strlen(l->command) < TABLE_COMMAND && table_name_is_good(l->name);
-}
+#include "manager/monitor/state_line.h"
 
 /* The real uid of a process. */
 static bool has_uid(pid_t pid, unsigned uid)
@@ -78,7 +36,7 @@ static bool has_uid(pid_t pid, unsigned uid)
     return found && real == uid;
 }
 
-static int take_memfd(const struct line *l, int pidfd)
+static int take_memfd(const struct state_line *l, int pidfd)
 {
     struct stat st;
     char path[64];
@@ -111,7 +69,7 @@ static struct trail_pipe *take_audit_pipe(struct monitor *m, int pidfd)
     return reading < 0 ? NULL : trail_pipe_adopt(m->trail, reading);
 }
 
-static void adopt(struct monitor *m, const struct line *l)
+static void adopt(struct monitor *m, const struct state_line *l)
 {
     int pidfd = (int)syscall(SYS_pidfd_open, l->pid, 0);
     if (pidfd < 0)
@@ -150,10 +108,10 @@ static void adopt(struct monitor *m, const struct line *l)
 
 void adopt_lines(struct monitor *m, char *text)
 {
-    struct line l;
+    struct state_line l;
     for (char *end; (end = strchr(text, '\n')); text = end + 1) {
         *end = '\0';
-        if (parse(text, &l))
+        if (state_line_read(text, &l))
             adopt(m, &l);
         else
             log_warning("children.state holds a line that can't be read; it is ignored");

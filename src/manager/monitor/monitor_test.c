@@ -9,9 +9,11 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "lib/base/alloc.h"
 #include "manager/monitor/account.h"
 #include "manager/monitor/admission.h"
 #include "manager/monitor/clean.h"
+#include "manager/monitor/state_line.h"
 
 /* --- accounts ------------------------------------------------------------------------------- */
 
@@ -326,6 +328,49 @@ static void test_clean(void **state)
     assert_string_equal(clean_text(full, sizeof(full), false), "abc");
 }
 
+/* --- the state file ------------------------------------------------------------------------- */
+
+static void test_state_line(void **state)
+{
+    struct state_line l = {.pid = 77,
+                           .start_time = 1ull << 60,
+                           .dev = 1,
+                           .ino = 4000000000u,
+                           .uid = 4294967294u,
+                           .gid = 5,
+                           .user = "ada",
+                           .name = "uep.1",
+                           .key = "k=",
+                           .id = "",
+                           .command = "gce start 'x y'"};
+    struct state_line got;
+    autobuf struct buf b = BUF_INIT;
+    state_line_write(&b, &l);
+    assert_int_equal(b.data[b.len - 1], '\n');
+    for (size_t cut = 0; cut < 40; cut++) {
+        char *part = xstrndup(b.data, cut);
+        assert_false(state_line_read(part, &got));
+        free(part);
+    }
+    b.data[b.len - 1] = '\0';
+    assert_true(state_line_read(b.data, &got));
+    assert_int_equal(got.pid, 77);
+    assert_true(got.start_time == 1ull << 60 && got.uid == l.uid && got.ino == l.ino);
+    assert_string_equal(got.id, "");
+    assert_string_equal(got.command, l.command);
+    for (const char *const *p = (const char *const[]){"", "+", "+\t1\t1\t1\t1\t1\t1\tu\tn\tk\t-\tc",
+                                                      "+\t-5\t1\t1\t1\t1\t1\tu\tn\tk\t-\tc",
+                                                      "+\t5\t1\t4294967296\t1\t1\t1\tu\tn\tk\t-\tc",
+                                                      "+\t5\t1\t1\t1\t1\t1\tu\t../n\tk\t-\tc",
+                                                      "+\t5\t1\t1\t1\t1\t1\tu\tn\tk\t-\tc\tmore",
+                                                      "-\t5\t1\t1\t1\t1\t1\tu\tn\tk\t-\tc", NULL};
+         *p; p++) {
+        char *text = xstrdup(*p);
+        assert_false(state_line_read(text, &got));
+        free(text);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -337,6 +382,7 @@ int main(void)
         cmocka_unit_test(test_admission),
         cmocka_unit_test(test_start_rate),
         cmocka_unit_test(test_clean),
+        cmocka_unit_test(test_state_line),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

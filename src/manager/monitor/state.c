@@ -13,6 +13,7 @@
 #include "lib/base/fs.h"
 #include "lib/base/log.h"
 #include "manager/monitor/adopt.h"
+#include "manager/monitor/state_line.h"
 
 #define FILE_MAX (64u << 20)
 #define REWRITE_AT (1u << 20)
@@ -59,10 +60,20 @@ static void boot_id(char out[64])
 
 static void format(struct buf *b, const struct child *c)
 {
-    buf_fmt(b, "+\t%d\t%llu\t%u\t%u\t%llu\t%llu\t%s\t%s\t%s\t%s\t%s\n", (int)c->pid,
-            (unsigned long long)c->start_time, (unsigned)c->uid, (unsigned)c->gid,
-            (unsigned long long)c->mem_dev, (unsigned long long)c->mem_ino, c->user, c->name,
-            c->key, c->id[0] ? c->id : "-", c->command);
+    struct state_line l = {
+        .pid = c->pid,
+        .start_time = c->start_time,
+        .uid = c->uid,
+        .gid = c->gid,
+        .dev = c->mem_dev,
+        .ino = c->mem_ino,
+        .user = c->user,
+        .name = c->name,
+        .key = c->key,
+        .id = c->id,
+        .command = c->command,
+    };
+    state_line_write(b, &l);
 }
 
 /* The whole file anew, under another name first. */
