@@ -1,5 +1,8 @@
 """enable-on-boot and disable-on-boot, with a private /etc/systemd/system."""
 
+import re
+import shutil
+
 import pytest
 
 UNIT = "/etc/systemd/system/globus-compute-endpoint-ep.service"
@@ -39,6 +42,18 @@ def test_unit(unit_folder, ours, credentials, config, text):
                     "\tsudo systemctl enable globus-compute-endpoint-ep --now\n"
                     "to enable the service and start the endpoint.\n")
     assert unit == text.format(program=ours.path)
+
+
+def test_hardened_unit(unit_folder, ours, credentials):
+    if not shutil.which("systemd-analyze"):
+        pytest.skip("systemd-analyze is not installed")
+    ours.endpoint("ep", config="multi_user: true\n")
+    code, out, err = run(unit_folder, ours, credentials,
+                         "{gce} enable-on-boot --hardened ep >/dev/null; systemd-analyze verify {unit}; cat {unit}; "
+                         "systemd-analyze security --offline=true --no-pager {unit} | tail -n 1")
+    assert code == 0 and not err, err
+    assert "\nType=notify\n" in out and f"\nExecStart={ours.path} start ep\n" in out
+    assert float(re.search(r"Overall exposure level for \S+: ([\d.]+)", out)[1]) <= 8.2, out[-200:]
 
 
 def test_like_the_original(unit_folder, ours, original, credentials):

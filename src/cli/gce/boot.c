@@ -61,7 +61,57 @@ static char *unit_value(const char *s)
     return xstrdup(b.data ? b.data : "");
 }
 
-static char *unit_text(const char *name, bool seed_style)
+/* The unit that the manuals show. */
+static const char known_unit[] = "[Unit]\n"
+                                 "Description=%s\n"
+                                 "After=network.target\n"
+                                 "StartLimitIntervalSec=0\n"
+                                 "\n"
+                                 "[Service]\n"
+                                 "ExecStart=%s start %s\n"
+                                 "User=%s\n"
+                                 "Type=simple\n"
+                                 "Restart=always\n"
+                                 "RestartSec=%d\n"
+                                 "\n"
+                                 "[Install]\n"
+                                 "WantedBy=multi-user.target\n";
+
+/* Ours (--hardened).  What it forbids, users' jobs inherit, so only what no job may do anyway is
+ * forbidden.  Namespaces, personalities, setgid folders and devices stay: containers, debuggers,
+ * shared project folders and GPUs need them (ProtectClock= would close /dev). */
+static const char hardened_unit[] =
+    "[Unit]\n"
+    "Description=Globus Compute Endpoint systemd service (%s)\n"
+    "Wants=network-online.target\n"
+    "After=network-online.target\n"
+    "StartLimitIntervalSec=0\n"
+    "\n"
+    "[Service]\n"
+    "Type=notify\n"
+    "ExecStart=%s start %s\n"
+    "ExecReload=/bin/kill -HUP $MAINPID\n"
+    "User=%s\n"
+    "UMask=0077\n"
+    "Restart=always\n"
+    "RestartSec=1\n"
+    "# The manager ends its user endpoints when it is stopped; when it crashes they live on, and\n"
+    "# the next one takes them over.\n"
+    "KillMode=process\n"
+    "TimeoutStopSec=60\n"
+    "ProtectSystem=full\n"
+    "ProtectHostname=yes\n"
+    "ProtectKernelLogs=yes\n"
+    "ProtectKernelModules=yes\n"
+    "ProtectKernelTunables=yes\n"
+    "CapabilityBoundingSet=~CAP_SYS_MODULE CAP_SYS_RAWIO CAP_SYS_BOOT CAP_SYS_TIME CAP_SYSLOG "
+    "CAP_MAC_ADMIN CAP_MAC_OVERRIDE CAP_BPF CAP_WAKE_ALARM CAP_LINUX_IMMUTABLE "
+    "CAP_SYS_TTY_CONFIG CAP_SYS_PACCT CAP_BLOCK_SUSPEND\n"
+    "\n"
+    "[Install]\n"
+    "WantedBy=multi-user.target\n";
+
+static char *unit_text(const char *name, bool seed_style, bool is_hardened)
 {
     autofree char *program = paths_bin("globus-compute-endpoint");
     autofree char *executable = unit_word(program);
@@ -70,21 +120,9 @@ static char *unit_text(const char *name, bool seed_style)
     autofree char *description =
         seed_style ? xasprintf("Globus Compute Endpoint systemd service (%s)", shown)
                    : xasprintf("Globus Compute Endpoint \"%s\"", shown);
-    return xasprintf("[Unit]\n"
-                     "Description=%s\n"
-                     "After=network.target\n"
-                     "StartLimitIntervalSec=0\n"
-                     "\n"
-                     "[Service]\n"
-                     "ExecStart=%s start %s\n"
-                     "User=%s\n"
-                     "Type=simple\n"
-                     "Restart=always\n"
-                     "RestartSec=%d\n"
-                     "\n"
-                     "[Install]\n"
-                     "WantedBy=multi-user.target\n",
-                     description, executable, operand, login_name(), seed_style ? 30 : 1);
+    return is_hardened ? xasprintf(hardened_unit, shown, executable, operand, login_name())
+                       : xasprintf(known_unit, description, executable, operand, login_name(),
+                                   seed_style ? 30 : 1);
 }
 
 static int no_systemd(void)
@@ -126,11 +164,11 @@ static int sign_in_now(const struct config *c)
     return rc || signed_in ? rc : remote_signin(c);
 }
 
-static int enable(const char *epdir, const struct config *c)
+static int enable(const char *epdir, const struct config *c, bool is_hardened)
 {
     const char *name = epdir_name(epdir);
     autofree char *unit = xasprintf(UNIT_DIR "/globus-compute-endpoint-%s.service", name);
-    autofree char *text = unit_text(name, c && c->seed_style);
+    autofree char *text = unit_text(name, c && c->seed_style, is_hardened);
     if (epdir_is_active(epdir))
         return fail("Cannot enable on-boot persistence for an endpoint that is currently running. "
                     "Stop endpoint %s and try again.",
@@ -156,7 +194,7 @@ int cmd_enable_on_boot(const struct args *a)
     if (rc)
         return rc;
     struct config *c = config_load(epdir, NULL, NULL); /* for its style; `start` checks it */
-    rc = enable(epdir, c);
+    rc = enable(epdir, c, args_has(a, "--hardened"));
     config_free(c);
     return rc;
 }

@@ -105,6 +105,12 @@ static const struct option_def diagnostic_options[] = {
     {0},
 };
 
+static const struct option_def enable_options[] = {
+    FLAG("--hardened",
+         "Write a unit of Type=notify with the protections that users' jobs can live with"),
+    {0},
+};
+
 static const struct option_def migrate_options[] = {
     FLAG("--yes", "Do not ask for confirmation to migrate the endpoint."),
     {0},
@@ -209,8 +215,9 @@ const struct command commands[] = {
      .summary = "Enable on-boot persistence; restarts the endpoint when the machine restarts.",
      .text = "Writes a systemd unit and says how to switch it on.  Signs in first, so that the "
              "unit never has to ask.",
-     .examples = "enable-on-boot my_endpoint",
+     .examples = "enable-on-boot my_endpoint\nenable-on-boot --hardened my_endpoint",
      .operand = "NAME_OR_UUID",
+     .options = enable_options,
      .run = cmd_enable_on_boot},
     {.name = "lint",
      .summary = "Look for mistakes in the files of an endpoint",
