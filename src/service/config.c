@@ -205,16 +205,24 @@ enum {
     OPT_KEY,
     OPT_PUBLIC,
     OPT_LOG,
-    OPT_DEBUG
+    OPT_DEBUG,
+    OPT_BROKER_ONLY
 };
 
 static const struct option options[] = {
-    {"data", 1, NULL, OPT_DATA},     {"port", 1, NULL, OPT_PORT},
-    {"listen", 1, NULL, OPT_LISTEN}, {"store", 1, NULL, OPT_STORE},
-    {"broker", 1, NULL, OPT_BROKER}, {"user", 1, NULL, OPT_USER},
-    {"cert", 1, NULL, OPT_CERT},     {"key", 1, NULL, OPT_KEY},
-    {"log", 1, NULL, OPT_LOG},       {"public-url", 1, NULL, OPT_PUBLIC},
-    {"debug", 0, NULL, OPT_DEBUG},   {0},
+    {"data", 1, NULL, OPT_DATA},
+    {"port", 1, NULL, OPT_PORT},
+    {"listen", 1, NULL, OPT_LISTEN},
+    {"store", 1, NULL, OPT_STORE},
+    {"broker", 1, NULL, OPT_BROKER},
+    {"user", 1, NULL, OPT_USER},
+    {"cert", 1, NULL, OPT_CERT},
+    {"key", 1, NULL, OPT_KEY},
+    {"log", 1, NULL, OPT_LOG},
+    {"public-url", 1, NULL, OPT_PUBLIC},
+    {"debug", 0, NULL, OPT_DEBUG},
+    {"broker-only", 0, NULL, OPT_BROKER_ONLY},
+    {0},
 };
 
 static int take_options(struct service_config *c, int argc, char **argv, struct err *err)
@@ -261,6 +269,9 @@ static int take_options(struct service_config *c, int argc, char **argv, struct 
             break;
         case OPT_DEBUG:
             c->debug = true;
+            break;
+        case OPT_BROKER_ONLY:
+            c->broker_only = true;
             break;
         default:
             return err_set(err, "see sallyport serve --help");

@@ -15,6 +15,7 @@ struct service_config {
     const char *cert_file, *key_file;
     const char *log_file;
     bool debug, behind_proxy;
+    bool broker_only; /* `sallyport broker` */
     struct {
         const char *url;         /* NULL = a private node */
         const char *client_host; /* in the URLs that clients get */

@@ -23,13 +23,12 @@
 #include "lib/base/log.h"
 #include "lib/base/pidfile.h"
 #include "service/broker/node.h"
-#include "service/config.h"
+#include "service/attached.h"
 #include "service/web/web.h"
 
 #define DRAIN_US LOOP_S(20)
 #define IDLE_US LOOP_S(5)
 #define NODE_STOP_US LOOP_S(15)
-#define SERVICE_USER "sallyport-service"
 
 struct service {
     struct service_config config;
@@ -74,19 +73,6 @@ static int become(struct service *s, struct err *err)
     return 0;
 }
 
-static void random_text(char *out, size_t n)
-{
-    char id[UUID_TEXT];
-    size_t len = 0;
-    while (len + 1 < n) {
-        uuid_random(id);
-        for (char *p = id; *p && len + 1 < n; p++)
-            if (*p != '-')
-                out[len++] = *p;
-    }
-    out[len] = '\0';
-}
-
 static void announce(void *arg)
 {
     struct service *s = arg;
@@ -118,19 +104,21 @@ static void kick(void *arg, const char *principal)
 }
 
 /* The auth back end has a listener of its own, on this host only, and a path that is a secret. */
-static int start_backend(struct service *s, const char *user, const char *password, char **base_url,
-                         struct err *err)
+static int start_backend(struct service *s, const char *password, const struct attached *attached,
+                         char **base_url, struct err *err)
 {
-    const char *addresses[] = {
-        s->config.broker.auth_listen ? s->config.broker.auth_listen : "127.0.0.1:0", NULL};
-    char secret[CREDS_PASSWORD];
-    creds_derive(s->creds, "auth back end", secret);
-    autofree char *path = xasprintf("/%s", secret);
+    const char *addresses[] = {"127.0.0.1:0", NULL};
+    autofree char *fixed = attached ? xasprintf("127.0.0.1:%d", attached->auth_port) : NULL;
+    if (fixed)
+        addresses[0] = fixed;
+    else if (s->config.broker.auth_listen)
+        addresses[0] = s->config.broker.auth_listen;
+    autofree char *path = attached_backend_path(s->creds);
     s->backend_server =
         server_create(s->loop, &(struct server_opts){.addresses = addresses, .quiet = true}, err);
     if (!s->backend_server)
         return err_prefix(err, "the broker's auth back end");
-    s->backend = backend_create(s->creds, path, user, password);
+    s->backend = backend_create(s->creds, path, SERVICE_USER, password);
     backend_routes(s->backend, s->backend_server);
     *base_url = xasprintf("http://127.0.0.1:%d%s", server_port(s->backend_server), path);
     return 0;
@@ -161,13 +149,14 @@ static int start_node(struct service *s, const char *backend_url, struct err *er
 
 static int start_broker(struct service *s, struct err *err)
 {
-    char password[40];
+    char password[CREDS_PASSWORD];
     char *backend_url = NULL, *url = NULL, *address = NULL;
     struct amqp_url parsed = {0};
-    int rc = -1;
-    random_text(password, sizeof(password));
-    password[0] = 'p';
-    if (start_backend(s, SERVICE_USER, password, &backend_url, err) < 0)
+    struct attached attached;
+    int rc = -1, port;
+    bool is_attached = !s->config.broker.url && attached_find(s->config.data_dir, &attached);
+    attached_password(s->creds, password);
+    if (start_backend(s, password, is_attached ? &attached : NULL, &backend_url, err) < 0)
         goto out;
     if (s->config.broker.url) {
         url = xstrdup(s->config.broker.url);
@@ -180,15 +169,16 @@ static int start_broker(struct service *s, struct err *err)
         address = xasprintf("%s:%d/%s", host, parsed.port,
                             strcmp(parsed.vhost, "/") == 0 ? "%2F" : parsed.vhost);
     } else {
-        if (start_node(s, backend_url, err) < 0)
+        if (!is_attached && start_node(s, backend_url, err) < 0)
             goto out;
+        port = is_attached ? attached.amqp_port : node_port(s->node);
         const char *host = s->config.broker.client_host;
         if (!host)
             host = strcmp(s->config.broker.listen, "0.0.0.0") == 0 ? "127.0.0.1"
                                                                    : s->config.broker.listen;
         url = xasprintf("%s://%s:%s@%s:%d/%%2F", s->config.broker.cert_file ? "amqps" : "amqp",
-                        SERVICE_USER, password, host, node_port(s->node));
-        address = xasprintf("%s:%d/%%2F", host, node_port(s->node));
+                        SERVICE_USER, password, host, port);
+        address = xasprintf("%s:%d/%%2F", host, port);
     }
     struct broker_opts opts = {
         .loop = s->loop,
@@ -364,6 +354,8 @@ int main(int argc, char **argv)
         setrlimit(RLIMIT_NOFILE, &files);
     }
     s.loop = loop_create();
+    if (s.config.broker_only)
+        return attached_main(&s.config, s.loop);
     s.idle = loop_timer_create(s.loop, idle_cb, &s);
     loop_signal(s.loop, SIGTERM, on_stop, &s);
     loop_signal(s.loop, SIGINT, on_stop, &s);

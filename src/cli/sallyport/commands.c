@@ -79,6 +79,12 @@ static const struct option_def env_options[] = {
     {0},
 };
 
+static const struct option_def broker_options[] = {
+    OPTION_DATA,
+    {"--user", 'u', "NAME", "When started by root: the account that runs it"},
+    {0},
+};
+
 const struct command commands[] = {
     {.name = "client add",
      .summary = "Make a client: an id and a secret for scripts and endpoints",
@@ -184,6 +190,14 @@ const struct command commands[] = {
      .operands = "USER",
      .options = plain_options,
      .run = cmd_user_remove},
+    {.name = "broker",
+     .summary = "Run the private message broker by itself",
+     .text = "Sets up RabbitMQ in DIR/broker, with its own ports and accounts, and runs it in the "
+             "foreground.  A `sallyport serve` of the same DIR uses it instead of starting one, so "
+             "it stays up while the service restarts.",
+     .examples = "broker --data /srv/sallyport",
+     .options = broker_options,
+     .run = cmd_broker},
     {.name = "version",
      .summary = "Show the version of sallyport",
      .examples = "version",

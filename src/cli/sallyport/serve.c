@@ -1,4 +1,5 @@
-/* serve: hands its options to libexec/sallyport/service, which takes this process over. */
+/* serve and broker: hand their options to libexec/sallyport/service, which takes this process over.
+ */
 #include <errno.h>
 #include <string.h>
 #include <unistd.h>
@@ -7,12 +8,14 @@
 #include "lib/base/alloc.h"
 #include "lib/base/paths.h"
 
-int cmd_serve(const struct args *a)
+static int run(const struct args *a, const char *mode)
 {
-    char *argv[2 * VALUES_MAX + 4];
+    char *argv[2 * VALUES_MAX + 5];
     size_t n = 0;
     char *program = paths_libexec("service");
     argv[n++] = program;
+    if (mode)
+        argv[n++] = xstrdup(mode);
     if (!args_has(a, "--data")) {
         argv[n++] = xstrdup("--data");
         argv[n++] = xstrdup(args_data(a));
@@ -25,4 +28,14 @@ int cmd_serve(const struct args *a)
     argv[n] = NULL;
     execv(program, argv);
     return fail("%s: %s", program, strerror(errno));
+}
+
+int cmd_serve(const struct args *a)
+{
+    return run(a, NULL);
+}
+
+int cmd_broker(const struct args *a)
+{
+    return run(a, "--broker-only");
 }

@@ -67,7 +67,7 @@ const char *node_account(const char *wanted)
 
 /* ---- ports ---- */
 
-static int free_port(void)
+int node_free_port(void)
 {
     struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     socklen_t n = sizeof(a);
@@ -95,7 +95,7 @@ static int choose_ports(struct node *n, int wanted, struct err *err)
         if (i == PORT_AMQP && wanted)
             port = wanted;
         if (port <= 0 || port > 65535)
-            port = free_port();
+            port = node_free_port();
         if (port == 0)
             return err_set(err, "there is no free port for the broker");
         n->ports[i] = (int)port;

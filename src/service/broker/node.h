@@ -26,6 +26,7 @@ struct node_opts {
 /* Writes the configuration and starts it; it takes seconds until it accepts connections. */
 struct node *node_start(struct loop *l, const struct node_opts *opts, struct err *err);
 int node_port(const struct node *n);
+int node_free_port(void); /* of 127.0.0.1; 0 = none */
 /* Runs rabbitmqctl with these words, in the background; failures are logged. */
 void node_ctl(struct node *n, const char *const *words);
 /* Ends it in order; done when it has gone (at most timeout_us later). */
