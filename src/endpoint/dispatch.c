@@ -8,6 +8,7 @@
 
 #define AHEAD_US 8000.0
 #define AHEAD_MAX 128
+#define AHEAD_BODY_MAX (64u << 10)
 
 struct seat {
     struct dispatch *owner;
@@ -188,6 +189,12 @@ static bool give(struct dispatch *d, struct seat *s, struct task *t)
     return true;
 }
 
+/* Large tasks don't wait in the agent's memory. */
+static bool may_have(const struct seat *s, const struct task *t)
+{
+    return s->held < s->capacity || t->body_len <= AHEAD_BODY_MAX;
+}
+
 /* An agent, taken at random, gets what it has room for; then the next. */
 static void hand_out(struct dispatch *d)
 {
@@ -196,7 +203,8 @@ static void hand_out(struct dispatch *d)
         /* Those that took nothing wait at the end of the array until the next time. */
         size_t n = d->ready_n - refused;
         struct seat *s = d->ready[n > 1 ? random_between(0, n - 1) : 0];
-        while (has_room(s) && d->waiting > 0 && give(d, s, TAILQ_FIRST(&d->queue)))
+        while (has_room(s) && d->waiting > 0 && may_have(s, TAILQ_FIRST(&d->queue)) &&
+               give(d, s, TAILQ_FIRST(&d->queue)))
             continue;
         if (has_room(s) && d->waiting > 0) {
             struct seat *other = d->ready[n - 1];

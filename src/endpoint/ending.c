@@ -58,6 +58,8 @@ static void give_back(struct endpoint *e)
         next = TAILQ_NEXT(t, age);
         if (t->started)
             continue;
+        if (t->spilled && !t->journaled) /* the broker has it */
+            journal_drop(e->journal, t->id);
         dispatch_give_back(e->dispatch, t);
         n++;
     }

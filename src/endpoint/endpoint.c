@@ -10,6 +10,8 @@
 
 #define PREFETCH_LEAST 1000
 #define PREFETCH_MOST 20000
+#define BODIES_MAX (32u << 20)    /* of waiting and running tasks in memory */
+#define SPILLED_LEAST (16u << 10) /* smaller ones aren't worth a file */
 
 size_t endpoint_outstanding(const struct endpoint *e)
 {
@@ -67,6 +69,27 @@ static void refuse(struct endpoint *e, const char *id, uint64_t tag, const char 
     answer_with(e, id, tag, false, &body);
 }
 
+/* Memory for bodies is bounded: what is beyond waits in a file. */
+static void count_body(struct endpoint *e, struct task *t)
+{
+    static struct log_rate rate = LOG_RATE(3, 600);
+    struct err err = ERR_INIT;
+    if (e->bodies + t->body_len > BODIES_MAX && t->body_len >= SPILLED_LEAST) {
+        if (journal_spill(e->journal, t, &err) == 0)
+            return;
+        if (log_rate_ok(&rate))
+            log_warning("%s; the task is kept in memory", err.text);
+    }
+    t->counted = t->body_len;
+    e->bodies += t->counted;
+}
+
+static void uncount_body(struct endpoint *e, struct task *t)
+{
+    e->bodies -= t->counted;
+    t->counted = 0;
+}
+
 static void take(struct endpoint *e, struct task *t)
 {
     struct buf body = BUF_INIT;
@@ -81,6 +104,7 @@ static void take(struct endpoint *e, struct task *t)
         failure_pack(&body, t->id, &t->failure, t->received_ns);
     } else {
         e->total++;
+        count_body(e, t);
         dispatch_add(e->dispatch, t);
         audit(e, t, "EXEC_START", NULL);
         plan_journal(e);
@@ -150,6 +174,7 @@ static void journal_cb(void *arg)
             loop_timer_set(e->journal_timer, age, LOOP_S(1));
             return;
         }
+        uncount_body(e, t);
         broker_ack(e->broker, t->tag);
         t->tag = 0;
     }
@@ -167,7 +192,7 @@ static int send_cb(void *arg, void *agent, const struct task *task)
         return -1;
     }
     int rc = nodes_send(agent, t);
-    if (t->journaled)
+    if (t->journaled || t->spilled)
         journal_unload(t);
     return rc;
 }
@@ -181,6 +206,9 @@ static void answered_cb(void *arg, struct task *t, const void *result, size_t n)
     else
         failure_pack(&body, t->id, &t->failure, t->received_ns);
     audit(e, t, "EXEC_END", NULL);
+    uncount_body(e, t);
+    if (t->spilled && !t->journaled)
+        journal_drop(e->journal, t->id);
     answer_with(e, t->id, t->tag, t->journaled, &body);
     if (e->phase == PHASE_RUNNING)
         nodes_demand(e->nodes, dispatch_count(e->dispatch));

@@ -27,6 +27,7 @@ struct endpoint {
     struct journal *journal;
     struct ids *answered;
     uint64_t received, confirmed, total;
+    size_t bodies; /* bytes of tasks' bodies in memory */
     enum phase phase;
     struct loop_timer *ending; /* deadline of the phase */
     char *bad_state;           /* what every task gets told; NULL = fine */

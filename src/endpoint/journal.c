@@ -38,7 +38,7 @@ static char *path_of(const struct journal *j, const char *id)
     return xasprintf("%s/%s", j->dir, id);
 }
 
-int journal_add(struct journal *j, struct task *t, struct err *err)
+static int write_file(struct journal *j, struct task *t, bool sync, struct err *err)
 {
     autofree char *path = path_of(j, t->id);
     autobuf struct buf text = BUF_INIT;
@@ -50,12 +50,30 @@ int journal_add(struct journal *j, struct task *t, struct err *err)
     buf_char(&text, '\n');
     buf_add(&text, t->body, t->body_len);
     if (fs_mkdirs(j->dir, 0700, err) != 0 ||
-        fs_write(path, text.data, text.len, 0600, true, err) != 0)
+        fs_write(path, text.data, text.len, 0600, sync, err) != 0)
         return -1;
-    t->journaled = true;
     amqp_message_free(t->message);
     t->message = NULL;
     t->body = NULL;
+    return 0;
+}
+
+int journal_add(struct journal *j, struct task *t, struct err *err)
+{
+    /* A spilled one is read and written again: this time it must last. */
+    if (journal_load(j, t, err) != 0 || write_file(j, t, true, err) != 0)
+        return -1;
+    free(t->journal_body);
+    t->journal_body = NULL;
+    t->journaled = true;
+    return 0;
+}
+
+int journal_spill(struct journal *j, struct task *t, struct err *err)
+{
+    if (write_file(j, t, false, err) != 0)
+        return -1;
+    t->spilled = true;
     return 0;
 }
 

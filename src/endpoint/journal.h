@@ -21,6 +21,8 @@ void journal_close(struct journal *j);
 void journal_replay(struct journal *j, journal_found_f *found, void *arg);
 /* 0 when it is on disk for good; t->journaled is set and its memory let go. */
 int journal_add(struct journal *j, struct task *t, struct err *err);
+/* Only to save memory: the delivery stays as it is, and the file need not survive a crash. */
+int journal_spill(struct journal *j, struct task *t, struct err *err);
 /* Brings the body back; journal_unload() lets it go again. */
 int journal_load(struct journal *j, struct task *t, struct err *err);
 void journal_unload(struct task *t);

@@ -32,6 +32,8 @@ struct task {
     char block[32];    /* where it runs or ran last */
     bool started;      /* a worker runs it */
     bool journaled;    /* on disk, its delivery acknowledged */
+    bool spilled;      /* its body is on disk because memory was short */
+    size_t counted;    /* bytes of it in the endpoint's sum of bodies */
     struct failure failure;
 };
 TAILQ_HEAD(task_list, task);

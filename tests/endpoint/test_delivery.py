@@ -337,3 +337,24 @@ def test_tasks_within_a_second_life_of_the_channel_run_once(cloud, wire):
     cloud.drain(1)
     assert len(cloud.by_id[task]) == 1 and ran.read_text() == "x\n"
     assert uep.stop() == 0 and cloud.ready() == 0
+
+
+def size_of(text):
+    import time
+    time.sleep(0.5)
+    return len(text)
+
+
+def test_large_arguments_do_not_fill_the_memory(cloud):
+    """Beyond 32 MiB bodies wait in files; each is whole, and the files are gone in the end."""
+    body = cloud.body(size_of, "x" * 4_000_000)
+    tasks = [cloud.publish(body) for _ in range(24)]
+    uep = cloud.start(POOL)
+    store = uep.dir / "accepted_tasks"
+    wait_for("a body in a file", lambda: store.exists() and any(store.iterdir()), 20)
+    assert [cloud.result(t, 60) for t in tasks] == [4_000_000] * 24
+    assert list(store.iterdir()) == []
+    for line in open(f"/proc/{uep.process.pid}/status"):
+        if line.startswith("VmHWM"):
+            assert int(line.split()[1]) < 160_000, line
+    assert uep.stop() == 0 and cloud.ready() == 0
