@@ -138,7 +138,7 @@ class Endpoint:
         self.process.stdin.close()
 
     def family(self) -> list[int]:
-        return family(self.folder)
+        return sorted({*family(self.folder), *descendants(self.process.pid)})
 
     def stop(self) -> None:
         members = self.family()
@@ -157,7 +157,7 @@ class Endpoint:
 
 def family(folder: pathlib.Path) -> list[int]:
     """Every living process whose environment names the folder: a block's processes leave their
-    parents behind, but not this variable."""
+    parents behind, but not this variable (a process title may overwrite it)."""
     mark = f"GLOBUS_COMPUTE_ENDPOINT_DIR={folder}\0".encode()
     found = []
     for entry in pathlib.Path("/proc").iterdir():
