@@ -206,7 +206,7 @@ static int read_provider(struct engine *e, struct err *err)
 }
 
 /* Agents that can only run on this very host need no address that others see. */
-static bool stays_here(const struct engine *e)
+static bool runs_here(const struct engine *e)
 {
     const char *launcher = json_str_or(e->provider, "launcher.type", "SingleNodeLauncher");
     return engine_is_pool(e) || (strcmp(provider_type(e), "LocalProvider") == 0 &&
@@ -225,9 +225,10 @@ static int read_address(struct engine *e, struct err *err)
 {
     struct json_object *spec = json_at(e->options, "address");
     struct json_object *range = json_at(e->options, "worker_port_range");
+    e->stays_here = runs_here(e);
     if (spec != NULL)
         e->address = address_resolve(spec, err);
-    else if (stays_here(e))
+    else if (e->stays_here)
         e->address = xstrdup("127.0.0.1");
     else
         e->address = address_all();

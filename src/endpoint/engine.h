@@ -29,6 +29,7 @@ struct engine {
     int64_t nodes_per_block, max_blocks, init_blocks, min_blocks;
     int64_t retries;
     bool encrypted;
+    bool stays_here; /* its agents run on this very host, as children of ours */
 };
 
 /* o: the typed mapping.  -1 with a sentence that names key, value found and values accepted. */

@@ -2,6 +2,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "endpoint/engine.h"
 #include "lib/base/alloc.h"
@@ -87,6 +88,8 @@ static void bare_command(struct buf *out, const struct engine *e, int port, cons
     buf_str(out, " --block-id {block_id}");
     if (probe > 0)
         buf_fmt(out, " --probe-timeout %lld", (long long)probe);
+    if (e->stays_here)
+        buf_fmt(out, " --while-pid %d", (int)getpid());
     if (!e->encrypted)
         buf_str(out, " --plain");
     if (debug || engine_bool(e, "worker_debug"))

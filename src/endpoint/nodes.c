@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/queue.h>
+#include <unistd.h>
 
 #include "endpoint/blocks/blocks.h"
 #include "lib/base/alloc.h"
@@ -311,10 +312,21 @@ struct nodes *nodes_create(struct loop *l, const struct nodes_opts *o)
     return n;
 }
 
+/* A life that was killed left batch jobs: they are cancelled now, not when a task comes. */
+static bool has_old_jobs(const struct nodes *n)
+{
+    autofree char *path = xasprintf("%s/batch_jobs.json", n->o.dir);
+    return access(path, F_OK) == 0;
+}
+
 int nodes_start(struct nodes *n, struct dispatch *d, struct err *err)
 {
     n->dispatch = d;
-    return n->o.engine->init_blocks > 0 ? wake(n, err) : 0;
+    if (n->o.engine->init_blocks == 0 && !has_old_jobs(n))
+        return 0;
+    int rc = wake(n, err);
+    plan_rest(n);
+    return rc;
 }
 
 /* ---- asking ---------------------------------------------------------------------------------- */

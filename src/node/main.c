@@ -6,13 +6,16 @@
  *
  * Tasks wait here only when the agent may hold more than its workers (prefetch), while Python is
  * starting, or in MPI mode for nodes. */
+#include <errno.h>
 #include <fcntl.h>
 #include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/queue.h>
+#include <sys/syscall.h>
 #include <sys/utsname.h>
 #include <unistd.h>
 
@@ -45,6 +48,8 @@ struct node {
     char *python, *python_version, *address;
     TAILQ_HEAD(, waiting) queue;
     struct loop_timer *drain;
+    int owner_fd; /* of the endpoint's process, when it is here */
+    struct loop_io *owner;
     bool draining, leaving;
     int status;
 };
@@ -357,6 +362,25 @@ static void signal_cb(void *arg)
     leave(arg, "a signal asked for it", 0);
 }
 
+static void owner_ended_cb(void *arg, int fd, uint32_t revents)
+{
+    struct node *n = arg;
+    loop_io_events(n->owner, 0);
+    leave(n, "the user endpoint has ended", 0);
+}
+
+/* On the endpoint's own host its end is seen at once; elsewhere the silence tells. */
+static void watch_owner(struct node *n)
+{
+    if (n->o.while_pid == 0)
+        return;
+    n->owner_fd = (int)syscall(SYS_pidfd_open, n->o.while_pid, 0);
+    if (n->owner_fd >= 0)
+        n->owner = loop_io_create(n->loop, n->owner_fd, EPOLLIN, owner_ended_cb, n);
+    else if (errno == ESRCH)
+        leave(n, "the user endpoint has ended", 0);
+}
+
 static const struct link_client_handlers client_handlers = {
     welcome_cb, task_cb, hold_cb, drain_cb, stop_cb,
 };
@@ -393,6 +417,9 @@ static void node_clear(struct node *n)
     mpi_destroy(n->mpi);
     place_clear(&n->place);
     loop_timer_destroy(n->drain);
+    loop_io_destroy(n->owner);
+    if (n->owner_fd >= 0)
+        close(n->owner_fd);
     loop_destroy(n->loop);
     options_clear(&n->o);
     free(n->python);
@@ -402,7 +429,7 @@ static void node_clear(struct node *n)
 
 int main(int argc, char **argv)
 {
-    struct node n = {.status = 0};
+    struct node n = {.owner_fd = -1};
     struct err err = ERR_INIT;
     TAILQ_INIT(&n.queue);
     /* Large results come and go: one arena, and what is large goes back at once. */
@@ -428,9 +455,10 @@ int main(int argc, char **argv)
     loop_signal(n.loop, SIGTERM, signal_cb, &n);
     loop_signal(n.loop, SIGINT, signal_cb, &n);
     int status = 1;
-    if (connect_up(&n, &err) == 0)
+    if (connect_up(&n, &err) == 0) {
+        watch_owner(&n);
         status = loop_run(n.loop);
-    else
+    } else
         fprintf(stderr, "node-agent: %s\n", err.text);
     node_clear(&n);
     return status;

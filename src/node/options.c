@@ -17,6 +17,7 @@ const char options_usage[] =
     "  --key-file FILE      its key file, on a file system that the nodes share\n"
     "  --block-id ID        the block that this node belongs to\n"
     "  --probe-timeout S    seconds until one address must have answered (default 30)\n"
+    "  --while-pid PID      leave when this process of the same host ends\n"
     "  --plain              the link is not encrypted\n"
     "  --debug              more in the log\n"
     "\n"
@@ -57,6 +58,7 @@ int options_read(struct options *o, int argc, char **argv, struct err *err)
         {"key-file", required_argument, NULL, 'k'},
         {"block-id", required_argument, NULL, 'b'},
         {"probe-timeout", required_argument, NULL, 't'},
+        {"while-pid", required_argument, NULL, 'w'},
         {"plain", no_argument, NULL, 'n'},
         {"debug", no_argument, NULL, 'd'},
         {"help", no_argument, NULL, 'h'},
@@ -80,6 +82,9 @@ int options_read(struct options *o, int argc, char **argv, struct err *err)
             break;
         case 't':
             rc = number(optarg, 1, 3600, "--probe-timeout", &o->probe_timeout_s, err);
+            break;
+        case 'w':
+            rc = number(optarg, 2, 1 << 30, "--while-pid", &o->while_pid, err);
             break;
         case 'n':
             o->plain = true;

@@ -12,6 +12,7 @@ struct options {
     int port;
     const char *key_file, *block;
     int probe_timeout_s;
+    int while_pid; /* leave when this process ends; 0 = none */
     bool plain, debug, help;
 };
 

@@ -134,3 +134,13 @@ def test_a_helper_that_is_killed(cloud, which):
         cloud.result(running, 20)
     assert cloud.result(cloud.submit(slow, 0.1), 30) == 0.1
     assert uep.stop() == 0
+
+
+def test_nothing_outlives_a_killed_endpoint(cloud):
+    """kill -9: its agents, workers and tasks on this host go within seconds."""
+    uep = cloud.start()
+    cloud.result(cloud.submit(slow, 0))
+    cloud.submit(slow, 60)
+    time.sleep(0.5)
+    uep.kill()
+    wait_for("no process left", lambda: not uep.children(), 10)
