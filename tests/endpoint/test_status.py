@@ -5,6 +5,7 @@ import os
 import socket
 import time
 
+from support.process import wait_for
 from uep import LOCAL
 
 
@@ -44,6 +45,6 @@ def test_status(cloud):
     assert status["nodes"][0]["workers"] == 2 and status["idle_workers"] == 0
     for task in tasks:
         cloud.result(task)
-    assert ask(uep.dir)["tasks"]["confirmed_total"] == 5
+    wait_for("the confirms", lambda: ask(uep.dir)["tasks"]["confirmed_total"] == 5, 5)
     assert uep.stop() == 0
     assert not (uep.dir / "status.sock").exists()
