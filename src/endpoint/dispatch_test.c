@@ -22,6 +22,8 @@ static struct {
     struct dispatch *d;
     char answered[512], failed[4096];
     unsigned frames;
+    struct seat *seats[8];
+    size_t seats_n;
 } g;
 
 static int send_cb(void *arg, void *agent, const struct task *t)
@@ -55,8 +57,26 @@ static void begin(int64_t retries)
     g.d = dispatch_create(g.loop, retries, &handlers, NULL);
 }
 
+static struct seat *seat(struct agent *a, const char *block, size_t capacity)
+{
+    struct seat *s = dispatch_seat(g.d, a, block, capacity);
+    g.seats[g.seats_n++] = s;
+    return s;
+}
+
+static void unseat(struct seat *s, const char *text)
+{
+    for (size_t i = 0; i < g.seats_n; i++)
+        if (g.seats[i] == s)
+            g.seats[i] = g.seats[--g.seats_n];
+    dispatch_unseat(g.d, s, text);
+}
+
 static void end(void)
 {
+    dispatch_stop(g.d);
+    while (g.seats_n > 0)
+        unseat(g.seats[0], "the end");
     dispatch_destroy(g.d);
     loop_destroy(g.loop);
 }
@@ -92,7 +112,7 @@ static void order(void **state)
     add(3, "{\"priority\": 1.5}");
     add(4, NULL);
     add(5, "{\"priority\": 5}");
-    dispatch_seat(g.d, &a, "0", 10);
+    seat(&a, "0", 10);
     settle();
     assert_string_equal(a.got, "0302050104");
     end();
@@ -102,7 +122,7 @@ static void capacity(void **state)
 {
     struct agent a = {.got = ""};
     begin(0);
-    dispatch_seat(g.d, &a, "0", 2);
+    seat(&a, "0", 2);
     for (int i = 1; i <= 5; i++)
         add(i, NULL);
     settle();
@@ -122,7 +142,7 @@ static void ahead(void **state)
 {
     struct agent a = {.got = ""};
     begin(0);
-    struct seat *s = dispatch_seat(g.d, &a, "0", 1);
+    struct seat *s = seat(&a, "0", 1);
     for (int i = 0; i < 60; i++)
         add(i, NULL);
     settle();
@@ -143,9 +163,9 @@ static void deaf_agents_are_passed_over(void **state)
 {
     struct agent deaf = {.deaf = true}, good = {.got = ""};
     begin(0);
-    dispatch_seat(g.d, &deaf, "0", 5);
-    dispatch_seat(g.d, &good, "1", 5);
-    dispatch_seat(g.d, &deaf, "2", 5);
+    seat(&deaf, "0", 5);
+    seat(&good, "1", 5);
+    seat(&deaf, "2", 5);
     for (int i = 1; i <= 3; i++)
         add(i, NULL);
     settle();
@@ -157,14 +177,14 @@ static void lost_and_tried_again(void **state)
 {
     struct agent a = {.got = ""}, b = {.got = ""};
     begin(1);
-    struct seat *s = dispatch_seat(g.d, &a, "0", 1);
+    struct seat *s = seat(&a, "0", 1);
     add(1, NULL);
     add(2, NULL);
     settle();
     dispatch_hold(g.d, s);
-    dispatch_unseat(g.d, s, "gone");
+    unseat(s, "gone");
     assert_string_equal(g.answered, "");
-    s = dispatch_seat(g.d, &b, "1", 1);
+    s = seat(&b, "1", 1);
     settle();
     assert_string_equal(b.got, "01"); /* its place in the queue is the old one */
     dispatch_lost(g.d, s, id_of(1), true, "again");
@@ -182,10 +202,10 @@ static void reports_of_strangers(void **state)
 {
     struct agent a = {.got = ""}, b = {.got = ""};
     begin(0);
-    dispatch_seat(g.d, &a, "0", 1);
+    seat(&a, "0", 1);
     add(1, NULL);
     settle();
-    struct seat *other = dispatch_seat(g.d, &b, "1", 1);
+    struct seat *other = seat(&b, "1", 1);
     dispatch_lost(g.d, other, id_of(1), true, "not mine");
     dispatch_result(g.d, id_of(9), "x", 1);
     dispatch_started(g.d, id_of(9));
@@ -197,7 +217,7 @@ static void the_end(void **state)
 {
     struct agent a = {.got = ""};
     begin(3);
-    dispatch_seat(g.d, &a, "0", 1);
+    seat(&a, "0", 1);
     add(1, NULL);
     add(2, NULL);
     settle();

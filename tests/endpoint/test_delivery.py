@@ -355,6 +355,6 @@ def test_large_arguments_do_not_fill_the_memory(cloud):
     assert [cloud.result(t, 60) for t in tasks] == [4_000_000] * 24
     assert list(store.iterdir()) == []
     for line in open(f"/proc/{uep.process.pid}/status"):
-        if line.startswith("VmHWM"):
+        if line.startswith("VmHWM") and "ASAN_OPTIONS" not in os.environ:
             assert int(line.split()[1]) < 160_000, line
     assert uep.stop() == 0 and cloud.ready() == 0
