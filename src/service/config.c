@@ -30,6 +30,7 @@ static const struct key {
     {"behind_proxy", BOOL, 0, 0},
     {"tls.cert", TEXT, 0, 0},
     {"tls.key", TEXT, 0, 0},
+    {"tls.connect", TEXT, 0, 0},
     {"broker.url", TEXT, 0, 0},
     {"broker.client_host", TEXT, 0, 0},
     {"broker.listen", TEXT, 0, 0},
@@ -144,6 +145,7 @@ static void take_file(struct service_config *c)
     c->log_file = json_str_or(f, "log", NULL);
     c->cert_file = json_str_or(f, "tls.cert", NULL);
     c->key_file = json_str_or(f, "tls.key", NULL);
+    c->connect = json_str_or(f, "tls.connect", NULL);
     json_get_bool(f, "behind_proxy", &c->behind_proxy, NULL);
     c->broker.url = json_str_or(f, "broker.url", NULL);
     c->broker.client_host = json_str_or(f, "broker.client_host", NULL);
@@ -203,6 +205,7 @@ enum {
     OPT_USER,
     OPT_CERT,
     OPT_KEY,
+    OPT_CONNECT,
     OPT_PUBLIC,
     OPT_LOG,
     OPT_DEBUG,
@@ -222,6 +225,7 @@ static const struct option options[] = {
     {"public-url", 1, NULL, OPT_PUBLIC},
     {"debug", 0, NULL, OPT_DEBUG},
     {"broker-only", 0, NULL, OPT_BROKER_ONLY},
+    {"connect", 1, NULL, OPT_CONNECT},
     {0},
 };
 
@@ -260,6 +264,9 @@ static int take_options(struct service_config *c, int argc, char **argv, struct 
             break;
         case OPT_KEY:
             c->key_file = optarg;
+            break;
+        case OPT_CONNECT:
+            c->connect = optarg;
             break;
         case OPT_PUBLIC:
             c->public_url = optarg;
@@ -307,6 +314,8 @@ int service_config_read(struct service_config *c, int argc, char **argv, struct 
         return -1;
     if (!c->cert_file != !c->key_file)
         return err_set(err, "TLS needs both a certificate and its key");
+    if (c->connect && !c->cert_file)
+        return err_set(err, "the CONNECT port needs TLS: a certificate and its key");
     if (!c->store_url)
         c->store_url = keep(c, xasprintf("sqlite:%s/ledger.db", c->data_dir));
     c->api.data_dir = c->data_dir;

@@ -13,6 +13,7 @@ struct service_config {
     const char *public_url;
     const char *user;
     const char *cert_file, *key_file;
+    const char *connect; /* "HOST:PORT" that answers CONNECT, or NULL */
     const char *log_file;
     bool debug, behind_proxy;
     bool broker_only; /* `sallyport broker` */

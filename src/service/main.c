@@ -24,6 +24,7 @@
 #include "lib/base/pidfile.h"
 #include "service/broker/node.h"
 #include "service/attached.h"
+#include "service/http/tunnel.h"
 #include "service/web/web.h"
 
 #define DRAIN_US LOOP_S(20)
@@ -40,6 +41,7 @@ struct service {
     struct api *api;
     struct web *web;
     struct server *server, *backend_server;
+    struct tunnel *tunnel;
     struct backend *backend;
     struct node *node;
     struct broker *broker;
@@ -88,8 +90,11 @@ static void announce(void *arg)
     fflush(stdout);
     /* For `sallyport env`. */
     autofree char *path = xasprintf("%s/service.url", s->config.data_dir);
+    autofree char *both = s->tunnel ? xasprintf("%shttp://%s:%d\n", url, local ? "localhost" : host,
+                                                tunnel_port(s->tunnel))
+                                    : xstrdup(url);
     struct err err = ERR_INIT;
-    if (fs_write(path, url, strlen(url), 0644, false, &err) < 0)
+    if (fs_write(path, both, strlen(both), 0644, false, &err) < 0)
         log_warning("%s", err.text);
     sd_notify(0, "READY=1");
     log_info("event=ready port=%d store=%.10s", server_port(s->server), s->config.store_url);
@@ -245,6 +250,10 @@ static int start(struct service *s, struct err *err)
     api_routes(s->api, s->server);
     server_routes(s->server, auth_routes(), s->auth);
     server_routes(s->server, web_routes(), s->web);
+    if (s->config.connect)
+        s->tunnel = tunnel_create(s->loop, s->server, s->config.connect, s->config.public_url, err);
+    if (s->config.connect && !s->tunnel)
+        return -1;
     return start_broker(s, err);
 }
 
@@ -303,6 +312,7 @@ static void on_reopen(void *arg)
 
 static void finish(struct service *s)
 {
+    tunnel_destroy(s->tunnel);
     web_stop(s->web); /* ends its streams: before the server */
     server_destroy(s->server);
     broker_destroy(s->broker, 0);

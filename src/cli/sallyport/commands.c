@@ -17,6 +17,8 @@ static const struct option_def serve_options[] = {
      "[default: sallyport when it exists, else nobody for the broker]"},
     {"--cert", 0, "FILE", "TLS: the certificate with its chain (PEM)"},
     {"--key", 0, "FILE", "TLS: its key (PEM)"},
+    {"--connect", 0, "ADDR",
+     "TLS: HOST:PORT that answers CONNECT for the production names (https_proxy of the SDK)"},
     {"--public-url", 0, "URL", "How clients reach this service, if not as they called it"},
     {"--log", 0, "FILE", "Log to this file instead of standard error"},
     {0},

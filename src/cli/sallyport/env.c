@@ -21,8 +21,9 @@ struct way {
     const char *name, *value; /* value NULL: unset it */
 };
 
-/* Where the service says that it listens (it writes DIR/service.url), or where it would. */
-static char *service_url(const struct args *a)
+/* Where the service says that it listens (it writes DIR/service.url), or where it would; proxy: its
+ * CONNECT port, when it has one. */
+static char *service_url(const struct args *a, char **proxy)
 {
     const char *given = args_get(a, "--url");
     if (given != NULL)
@@ -31,7 +32,10 @@ static char *service_url(const struct args *a)
     struct buf b = BUF_INIT;
     char *url = NULL;
     if (access(path, R_OK) == 0 && fs_read(path, URL_MAX, &b, NULL) == 0 && b.len > 0)
-        url = xstrndup(b.data, strcspn(b.data, "\r\n"));
+        url = xstrndup(b.data, strcspn(b.data, "\n"));
+    const char *second = url == NULL ? NULL : b.data + strlen(url) + (b.data[strlen(url)] != '\0');
+    if (second != NULL && *second != '\0')
+        *proxy = xstrndup(second, strcspn(second, "\n"));
     buf_free(&b);
     return url != NULL ? url : xstrdup("http://localhost:5000");
 }
@@ -81,10 +85,12 @@ static const char *choose(const char *url, const char *asked)
 
 int cmd_env(const struct args *a)
 {
-    autofree char *url = service_url(a);
+    autofree char *proxy = NULL;
+    autofree char *url = service_url(a, &proxy);
     for (size_t n = strlen(url); n > 0 && url[n - 1] == '/'; n--)
         url[n - 1] = '\0';
-    const char *connect = args_get(a, "--proxy"), *ca = args_get(a, "--ca");
+    const char *connect = args_has(a, "--proxy") ? args_get(a, "--proxy") : proxy;
+    const char *ca = args_get(a, "--ca");
     if (!is_plain_url(url) || (connect != NULL && !is_plain_url(connect)))
         return usage(a->command, "\"%s\" is not a URL of the form http://HOST:PORT.",
                      is_plain_url(url) ? connect : url);
@@ -104,11 +110,15 @@ int cmd_env(const struct args *a)
                                    {"NO_PROXY", NULL}};
         print_ways(a, ways, sizeof ways / sizeof *ways);
     } else if (strcmp(way, "tls") == 0) {
-        struct way ways[5] = {{"GLOBUS_SDK_ENVIRONMENT", NULL},
+        const char *host = strstr(url, "://") + 3;
+        autofree char *name = xstrndup(host, strcspn(host, ":/"));
+        struct way ways[6] = {{"GLOBUS_SDK_ENVIRONMENT", NULL},
                               {"GLOBUS_SDK_SERVICE_URL_AUTH", slashed}};
         size_t n = 2;
-        if (connect != NULL)
+        if (connect != NULL) {
             ways[n++] = (struct way){"https_proxy", connect};
+            ways[n++] = (struct way){"no_proxy", name}; /* sign-in goes there directly */
+        }
         if (ca != NULL) {
             ways[n++] = (struct way){"GLOBUS_SDK_VERIFY_SSL", ca};
             ways[n++] = (struct way){"SSL_CERT_FILE", ca}; /* AMQPS looks here */

@@ -537,6 +537,18 @@ fail:
     return NULL;
 }
 
+int server_adopt(struct server *s, int fd, const struct sockaddr *address, unsigned address_len)
+{
+    if (s->draining) {
+        close(fd);
+        return -1;
+    }
+    if (MHD_add_connection(s->listeners[0].daemon, fd, address, address_len) != MHD_YES)
+        return -1;
+    server_kick(s);
+    return 0;
+}
+
 void server_routes(struct server *s, const struct route *routes, void *arg)
 {
     router_add(s->router, routes, arg);

@@ -51,6 +51,10 @@ struct server_stats {
     size_t connections, requests, streams; /* now */
 };
 const struct server_stats *server_stats(struct server *s);
+/* Serves a connection that somebody else accepted, as if it had come to the first address; the
+ * socket is the server's from here on, also when it is refused (-1). */
+struct sockaddr;
+int server_adopt(struct server *s, int fd, const struct sockaddr *address, unsigned address_len);
 /* Stops accepting, finishes what is there (up to timeout_us), then done. */
 void server_drain(struct server *s, uint64_t timeout_us, loop_f *done, void *arg);
 void server_destroy(struct server *s);
