@@ -1,14 +1,11 @@
 /* What a handler can ask about its request; decoded on first use. */
 #include <netdb.h>
 #include <netinet/in.h>
-#include <openssl/evp.h>
 #include <string.h>
 #include <strings.h>
 
 #include "lib/base/alloc.h"
 #include "service/http/private.h"
-
-#define BASIC_MAX 4096
 
 void *req_arg(struct req *r)
 {
@@ -172,18 +169,10 @@ bool req_basic(struct req *r, const char **user, const char **password)
 {
     if (!r->basic) {
         const char *text = authorization(r, "Basic");
-        size_t n = text ? strlen(text) : 0;
-        if (n == 0 || n > BASIC_MAX || n % 4)
+        char *ignored;
+        r->basic = text ? basic_decode(text, &ignored) : NULL;
+        if (!r->basic)
             return false;
-        char *out = xcalloc(1, n / 4 * 3 + 1);
-        int got = EVP_DecodeBlock((unsigned char *)out, (const unsigned char *)text, (int)n);
-        char *colon = got > 0 ? strchr(out, ':') : NULL;
-        if (!colon) {
-            wipe_free(out);
-            return false;
-        }
-        *colon = '\0';
-        r->basic = out;
     }
     *user = r->basic;
     *password = r->basic + strlen(r->basic) + 1;

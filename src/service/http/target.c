@@ -1,5 +1,6 @@
 #include "service/http/target.h"
 
+#include <openssl/evp.h>
 #include <string.h>
 #include <strings.h>
 
@@ -172,4 +173,21 @@ void pairs_free(struct pairs *p)
         return;
     free(p->text);
     free(p);
+}
+
+char *basic_decode(const char *text, char **password)
+{
+    size_t n = strlen(text);
+    if (n == 0 || n > BASIC_MAX || n % 4)
+        return NULL;
+    char *out = xcalloc(1, n / 4 * 3 + 1);
+    int got = EVP_DecodeBlock((unsigned char *)out, (const unsigned char *)text, (int)n);
+    char *colon = got > 0 ? strchr(out, ':') : NULL;
+    if (!colon) {
+        wipe_free(out);
+        return NULL;
+    }
+    *colon = '\0';
+    *password = colon + 1;
+    return out;
 }

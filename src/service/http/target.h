@@ -41,4 +41,9 @@ struct pairs *pairs_parse(const char *text, size_t n, struct err *err);
 const char *pairs_get(const struct pairs *p, const char *name); /* NULL when absent */
 void pairs_free(struct pairs *p);
 
+/* "user:password" of what follows "Basic " in Authorization: one allocation that begins with the
+ * user, NUL, the password at *password; NULL when it is not base64 of such a pair. */
+#define BASIC_MAX 4096
+char *basic_decode(const char *text, char **password);
+
 #endif
