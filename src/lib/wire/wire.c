@@ -58,10 +58,10 @@ static size_t add_unicode(struct buf *out, const char *p, const char *end)
 
 int wire_span_string(struct wire_span s, struct buf *out, struct err *err)
 {
-    struct walk w = {.p = s.p, .end = s.p + s.n};
     struct wire_span whole;
     if (!s.p || s.n < 2 || *s.p != '"')
         return err_set(err, "not a string");
+    struct walk w = {.p = s.p, .end = s.p + s.n};
     if (walk_value(&w, &whole) != 0 || !walk_at_end(&w))
         return err_set(err, "not a string: %s", w.wrong ? w.wrong : "more follows");
     const char *end = whole.p + whole.n - 1;

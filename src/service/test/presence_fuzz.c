@@ -129,7 +129,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     size_t n = size < 36 ? size : 36;
     memcpy(key, data, n);
     strcat(key, ".heartbeats");
-    char *body = xstrndup((const char *)data + n, size - n);
+    char *body = xmalloc(size - n + 1); /* NULs inside, one behind */
+    memcpy(body, data + n, size - n);
+    body[size - n] = '\0';
     struct amqp_message *m = calloc(1, sizeof(*m));
     m->routing_key = key;
     m->body = body;
