@@ -55,12 +55,12 @@ static bool is_packed(const char *code)
 
 static void register_it(struct call *c)
 {
-    struct json_object *o = call_json(c), *meta;
     struct registration *f = xcalloc(1, sizeof(*f));
     c->state = f;
     c->free_state = registration_free;
+    struct json_object *o = call_json(c), *meta;
     if (!o)
-        return;
+        return; /* and c has gone */
     if (!field_str(c, o, "function_name", 1024, true, &f->name) ||
         !field_str(c, o, "function_code", BODY_FUNCTION_MAX, true, &f->code) ||
         !field_str(c, o, "description", 64 << 10, false, &f->description) ||

@@ -9,7 +9,8 @@
 #include "lib/base/log.h"
 #include "service/broker/topology.h"
 
-#define RESULTS_PREFETCH 2000
+/* Bounds our memory as well: each may be of 10 MiB. */
+#define RESULTS_PREFETCH 300
 #define STATUS_PREFETCH 500
 
 struct broker {

@@ -27,6 +27,7 @@
 
 #define PAUSE_MIN_US LOOP_S(1)
 #define PAUSE_MAX_US LOOP_S(60)
+#define NO_ACCESS 126 /* exit status of a child that may not enter its folder */
 #define PROBE_US LOOP_MS(100)
 #define PROBE_FOR_US LOOP_S(120)
 #define STABLE_US LOOP_S(120)
@@ -244,14 +245,14 @@ static void become(const struct node *n, pid_t parent)
     close_range(3, ~0u, 0);
     if (n->drops && (setgroups(1, &n->gid) < 0 || setresgid(n->gid, n->gid, n->gid) < 0 ||
                      setresuid(n->uid, n->uid, n->uid) < 0))
-        _exit(126);
+        _exit(NO_ACCESS);
     /* After the change of user, which resets it. */
     prctl(PR_SET_PDEATHSIG, SIGTERM);
     if (getppid() != parent)
         _exit(0);
     umask(077);
     if (chdir(n->folder) < 0)
-        _exit(126);
+        _exit(NO_ACCESS);
 }
 
 static pid_t run(const struct node *n, const char *const *argv, char *const *env)
@@ -330,6 +331,10 @@ static void server_ended(void *arg, pid_t pid, const siginfo_t *si)
         all_gone(n);
         return;
     }
+    if (si->si_code == CLD_EXITED && si->si_status == NO_ACCESS)
+        log_error("the broker's account can't reach %s: the folders above have to let it pass "
+                  "(mode o+x)",
+                  n->folder);
     if (loop_now_us(n->loop) - n->started_us > STABLE_US)
         n->tries = 0;
     uint64_t pause = backoff_us(n->tries++, PAUSE_MIN_US, PAUSE_MAX_US);
