@@ -243,6 +243,11 @@ void amqp_call(struct amqp_conn *c,
     command_push(c, cmd);
 }
 
+void amqp_conn_wake(struct amqp_conn *c)
+{
+    command_push(c, command_new(CMD_WAKE));
+}
+
 void amqp_conn_reconnect(struct amqp_conn *c)
 {
     command_push(c, command_new(CMD_RECONNECT));

@@ -27,7 +27,8 @@ enum command_kind {
     CMD_REJECT,
     CMD_CANCEL_CONSUMER,
     CMD_CALL,
-    CMD_RECONNECT
+    CMD_RECONNECT,
+    CMD_WAKE
 };
 
 struct command {

@@ -262,6 +262,8 @@ static int execute(struct amqp_conn *c, struct command *cmd, struct err *err)
         return do_call(c, cmd, err);
     case CMD_RECONNECT:
         return err_set(err, "asked to reconnect");
+    case CMD_WAKE:
+        return 0;
     }
     return 0;
 }
@@ -507,7 +509,7 @@ static void drop_stale_commands(struct amqp_conn *c)
         }
         if (cmd->kind == CMD_CALL)
             called(c, cmd, -1, &err);
-        if (cmd->kind == CMD_RECONNECT)
+        if (cmd->kind == CMD_RECONNECT || cmd->kind == CMD_WAKE)
             c->reconnect_asked = true;
         if (cmd->kind == CMD_CANCEL_CONSUMER) {
             free((char *)c->opts.queue);

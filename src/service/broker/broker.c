@@ -160,12 +160,9 @@ void broker_destroy(struct broker *b, uint64_t timeout_us)
 
 void broker_wake(struct broker *b)
 {
-    if (!amqp_conn_is_up(b->out))
-        amqp_conn_reconnect(b->out);
-    if (!amqp_conn_is_up(b->results))
-        amqp_conn_reconnect(b->results);
-    if (!amqp_conn_is_up(b->status))
-        amqp_conn_reconnect(b->status);
+    amqp_conn_wake(b->out);
+    amqp_conn_wake(b->results);
+    amqp_conn_wake(b->status);
 }
 
 bool broker_is_up(const struct broker *b)
