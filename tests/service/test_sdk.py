@@ -106,3 +106,17 @@ def test_reload_tasks_in_a_new_process(service, site, client):
     assert child.stdout.readline() == "results [8, 8, 8]\n"
     assert child.wait(30) == 0
     child.stdout.close()
+
+
+def large(n):
+    return "x" * n
+
+
+def test_large_results_go_through_files(service, site, client):
+    manager = site()
+    with Executor(endpoint_id=manager.id, client=client()) as executor:
+        future = executor.submit(large, 3 << 20)
+        assert len(future.result(60)) == 3 << 20
+    document = service.get(f"/v2/tasks/{future.task_id}").json()
+    assert len(serde.deserialize(document["result"])) == 3 << 20
+    assert any((service.folder / "data" / "payloads").rglob("*"))
