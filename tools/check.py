@@ -258,7 +258,15 @@ def tests_folders(run: Run) -> list[pathlib.Path]:
     return [folder for folder in sorted(folders) if run.wants(folder.name)]
 
 
+def share_crates(source: str, target: str) -> None:
+    """Cargo's folder of one build for the other: the crates are the same, and take their time."""
+    have, want = TOP / source / "rust" / "target", TOP / target / "rust" / "target"
+    if have.exists() and not want.exists():
+        shutil.copytree(have, want, symlinks=True)  # with its times, which cargo compares
+
+
 def sanitized(run: Run) -> None:
+    share_crates("build-release", "build-asan")
     if build(run, "build-asan", "-Db_sanitize=address,undefined"):
         unit(run, "unit-asan", "build-asan", ASAN_OPTIONS="detect_stack_use_after_return=1",
              UBSAN_OPTIONS="halt_on_error=1:print_stacktrace=1")
