@@ -190,7 +190,8 @@ def system(run: Run, folder: pathlib.Path, prefix: pathlib.Path) -> None:
     status = run.command(
         log, [f"{run.peers}/bin/python", "-m", "pytest", folder.name, f"--junitxml={junit}", "-v",
               "-p", "no:cacheprovider", "--durations=5"], FOLDER_TIMEOUT_S, TOP / "tests",
-        SALLYPORT_PREFIX=str(prefix), SALLYPORT_SOURCE=str(TOP), PYTHONDONTWRITEBYTECODE="1",
+        SALLYPORT_PREFIX=str(prefix), SALLYPORT_SOURCE=str(TOP),
+        SALLYPORT_BUILD=str(TOP / "build-release"), PYTHONDONTWRITEBYTECODE="1",
         TMPDIR=str(run.folder), **({"SALLYPORT_QUICK": "1"} if run.options.quick else {}))
     if status != 5:  # 5: no test in there
         from_junit(part, junit, log, status)

