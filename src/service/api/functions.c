@@ -58,6 +58,7 @@ static void register_it(struct call *c)
     struct registration *f = xcalloc(1, sizeof(*f));
     c->state = f;
     c->free_state = registration_free;
+    f->serialized = true; /* SDKs before 4 don't name it, and pack the code always */
     struct json_object *o = call_json(c), *meta;
     if (!o)
         return; /* and c has gone */
