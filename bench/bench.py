@@ -19,9 +19,10 @@ import reference
 import report
 from direct import Endpoint, Queues, round_trips, spread
 from rows import ROWS
-from site_of import Site
+from site_of import site_of
 from support.accounts import Accounts
 from support.rabbit import RabbitNode
+from support.site import Site
 from support.stack import Service
 
 
@@ -112,7 +113,7 @@ class Bench:
             self._stack.callback(self._accounts.remove)
         folder = pathlib.Path(tempfile.mkdtemp(prefix=f"{kind.name}-", dir=self.folder))
         folder.chmod(0o711)
-        return Site(self.service, kind.prefix, folder, self._accounts, self.python, users)
+        return site_of(self.service, kind.prefix, folder, self._accounts, self.python, users)
 
     def close(self) -> None:
         self._stack.close()

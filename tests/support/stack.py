@@ -30,6 +30,11 @@ class Service:
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
+    @property
+    def pid(self) -> int:
+        assert self._daemon
+        return self._daemon.pid
+
     def start(self) -> Service:
         self.folder.mkdir(parents=True, exist_ok=True)
         argv = [self.prefix / "bin" / "sallyport", "serve", "--data", self.folder / "data",

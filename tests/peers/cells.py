@@ -1,0 +1,134 @@
+"""The four pairs of a manager and a user endpoint, and how a scenario runs on one of them."""
+
+from __future__ import annotations
+
+import json
+import pathlib
+import re
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+from dataclasses import dataclass
+
+import actions
+from scenarios import PREAMBLE, SCHEMA, TEMPLATE, Phrase, Scenario
+from support.site import Site
+
+PYTHON = pathlib.Path(sys.executable)
+ORIGINAL = PYTHON.parent.parent  # the environment that runs the tests holds the Python original
+CELLS = ["ours/ours", "original/ours", "ours/original", "original/original"]
+
+
+def why_not(cell: str) -> str | None:
+    if "original" in cell and not (ORIGINAL / "bin" / "globus-compute-endpoint").exists():
+        return "the Python original is not in the environment that runs the tests"
+    return None
+
+
+@dataclass
+class Outcome:
+    value: object
+    works: bool
+    seconds: float
+    detail: str = ""
+
+
+class Cell:
+    """A running site of that pair; users 0 and 1 have accounts."""
+
+    def __init__(self, name: str, service, prefix: pathlib.Path, folder: pathlib.Path, accounts):
+        self.name = name
+        manager, user_endpoint = name.split("/")
+        prefixes = {"ours": prefix, "original": ORIGINAL}
+        folder = folder / name.replace("/", "-")
+        self.site = Site(service, prefixes[manager], folder, accounts, PYTHON, TEMPLATE, SCHEMA,
+                         ["ada", "bob"], [prefixes[user_endpoint] / "bin", ORIGINAL / "bin"],
+                         [("gone@example\\.org", "sallyport-nobody-has-this-name")])
+        self.others: set[int] = set()
+        self._users: dict[str, int] = {}
+
+    def start(self) -> Cell:
+        self.site.start()
+        return self
+
+    def stop(self) -> None:
+        self.site.stop()
+
+    def broker_pids(self) -> list[int]:
+        """RabbitMQ's machines below the service."""
+        parents, found = {}, []
+        for entry in pathlib.Path("/proc").glob("[0-9]*/stat"):
+            try:
+                name, rest = entry.read_text().rsplit(")", 1)
+            except (FileNotFoundError, ProcessLookupError):
+                continue
+            pid, name = name.split(" (", 1)
+            parents[int(pid)] = int(rest.split()[1])
+            if name == "beam.smp":
+                found.append(int(pid))
+
+        def is_below(pid: int) -> bool:
+            while pid > 1:
+                if pid == self.site.service.pid:
+                    return True
+                pid = parents.get(pid, 0)
+            return False
+
+        return [pid for pid in found if is_below(pid)]
+
+    def _user(self, user: int | str) -> int:
+        if isinstance(user, int):
+            return user
+        if user not in self._users:
+            self._users[user] = self.site.add_user(user)
+        return self._users[user]
+
+    def run(self, scenario: Scenario, python: pathlib.Path | None = None, timeout: float = 400) -> Outcome:
+        note = self.site.folder / "sdk-note"
+        note.unlink(missing_ok=True)
+        self.others = set(actions.user_endpoints(self))
+        failures: list[str] = []
+        done = threading.Event()
+
+        def meanwhile() -> None:
+            while not note.exists():
+                if done.wait(0.05):
+                    return
+            try:
+                scenario.during(self)
+            except Exception as e:  # shown with the outcome
+                failures.append(f"{type(e).__name__}: {e}")
+            note.unlink()
+
+        helper = threading.Thread(target=meanwhile) if scenario.during else None
+        if helper:
+            helper.start()
+        begin = time.monotonic()
+        try:
+            ran = self.site.run(PREAMBLE + textwrap.dedent(scenario.script), self._user(scenario.user), timeout, python,
+                                CONFIG=json.dumps(scenario.config), NOTE=note)
+            text = ran.out + ran.err[-3000:]
+            lines = re.findall(r"^OUTCOME (.*)$", ran.out, re.M)
+            value = json.loads(lines[-1]) if lines else f"no outcome, exit code {ran.code}"
+        except subprocess.TimeoutExpired as e:
+            value, text = f"nothing within {timeout:.0f} s", str(e.output)
+        finally:
+            done.set()
+            if helper:
+                helper.join(200)
+        if failures:
+            value = failures[0]
+        return Outcome(value, self._is_expected(scenario, value), time.monotonic() - begin, text)
+
+    def _is_expected(self, scenario: Scenario, value: object) -> bool:
+        if isinstance(scenario.expect, Phrase):
+            return scenario.expect.text in str(value)
+        expect = json.dumps(scenario.expect)
+        if isinstance(scenario.user, int):
+            account = self.site.accounts[scenario.user]
+            for key, word in {"ACCOUNT": account.name, "HOME": str(account.home)}.items():
+                expect = expect.replace(f"<{key}>", word)
+            expect = expect.replace('"<UID>"', str(account.uid))
+        return json.loads(expect) == value

@@ -1,0 +1,66 @@
+"""The table cell × scenario × outcome, as text and as a page of the documentation."""
+
+from __future__ import annotations
+
+import json
+import os
+
+from differences import DIFFERENCES, known
+
+HEAD = """\
+# Beside the Python original: every combination
+
+Made by `SALLYPORT_PEERS_ALL=1 SALLYPORT_PEERS_TABLE=docs/compatibility.md ./check --only peers`.  Each row
+is a scenario of `tests/peers/scenarios.py`, each column a pair of a manager and a user endpoint, ours or
+that of `globus-compute-endpoint` 4.19.0 from PyPI, unmodified.  In all of them the SDK is the unmodified
+one and the service is ours.  The user endpoint of the other kind is found by `PATH` in the manager's
+`user_environment.yaml`.
+
+- **works**: what the user sees is what the scenario expects.
+- **differs (n)**: it is something else; the reason is below.
+"""
+
+
+class Table:
+    def __init__(self) -> None:
+        self._rows: dict[str, dict[str, object]] = {}
+        self._cells: list[str] = []
+
+    def add(self, cell: str, scenario: str, outcome) -> None:
+        if cell not in self._cells:
+            self._cells.append(cell)
+        self._rows.setdefault(scenario, {})[cell] = outcome
+        if path := os.environ.get("SALLYPORT_PEERS_OUTCOMES"):
+            with open(path, "a") as out:
+                out.write(json.dumps([cell, scenario, outcome.works, outcome.seconds, outcome.value]) + "\n")
+
+    def _word(self, cell: str, scenario: str) -> str:
+        outcome = self._rows[scenario].get(cell)
+        if not outcome:
+            return "not run"
+        if outcome.works:
+            return "works"
+        entry = known(cell, scenario)
+        return f"differs ({DIFFERENCES.index(entry) + 1})" if entry and entry.matches(outcome.value) else "FAILS"
+
+    def text(self) -> str:
+        width = max(len(name) for name in self._rows) + 2
+        lines = [" " * width + "".join(f"{cell:<24}" for cell in self._cells)]
+        for name in self._rows:
+            words = []
+            for cell in self._cells:
+                outcome = self._rows[name].get(cell)
+                took = f" {outcome.seconds:.1f} s" if outcome else ""
+                words.append(f"{self._word(cell, name) + took:<24}")
+            lines.append(f"{name:<{width}}" + "".join(words))
+        return "\n".join(line.rstrip() for line in lines)
+
+    def page(self) -> str:
+        lines = [HEAD, "| scenario | " + " | ".join(self._cells) + " |", "|---" * (len(self._cells) + 1) + "|"]
+        for name in self._rows:
+            lines.append(f"| {name} | " + " | ".join(self._word(cell, name) for cell in self._cells) + " |")
+        lines += ["", "## Differences", ""]
+        for i, entry in enumerate(DIFFERENCES, 1):
+            cells = [cell for cell in self._cells if known(cell, entry.scenario) is entry]
+            lines.append(f"{i}. *{entry.scenario}* ({', '.join(cells)}): {entry.reason}")
+        return "\n".join(lines) + "\n"

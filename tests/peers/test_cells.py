@@ -1,0 +1,46 @@
+"""Each scenario with each pair of manager and user endpoint, ours and the Python original.
+
+All of it takes half an hour: without SALLYPORT_PEERS_ALL=1 only the first cell runs whole, the others
+run what is central.  SALLYPORT_PEERS_TABLE=FILE writes the table, as docs/compatibility.md has it.
+"""
+
+import os
+
+import pytest
+
+import cells
+from differences import known
+from scenarios import SCENARIOS
+
+ALL = bool(os.environ.get("SALLYPORT_PEERS_ALL"))
+
+
+@pytest.fixture(scope="module", params=cells.CELLS)
+def cell(request, service, prefix, session_folder, accounts):
+    if reason := cells.why_not(request.param):
+        pytest.skip(reason)
+    made = cells.Cell(request.param, service, prefix, session_folder, accounts)
+    try:
+        yield made.start()
+    finally:
+        made.stop()
+
+
+@pytest.mark.timeout(500)
+@pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda s: s.name)
+def test_scenario(cell, scenario, table):
+    if not (ALL or scenario.core or cell.name == "ours/ours" and not scenario.slow):
+        pytest.skip("takes long: set SALLYPORT_PEERS_ALL=1")
+    if reason := scenario.needs and scenario.needs():
+        pytest.skip(reason)
+    outcome = cell.run(scenario)
+    table.add(cell.name, scenario.name, outcome)
+    if outcome.works:
+        assert not known(cell.name, scenario.name), "works now: take it out of differences.py"
+        return
+    difference = known(cell.name, scenario.name)
+    if difference:
+        assert difference.matches(outcome.value), f"{outcome.value}\nnot as listed: {difference}\n{outcome.detail}"
+    else:
+        pytest.fail(f"{outcome.value}\nwanted: {scenario.expect}\n{outcome.detail}\n"
+                    f"--- manager\n{cell.site.manager.log()[-3000:]}")
