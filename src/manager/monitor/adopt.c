@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "lib/base/log.h"
+#include "lib/base/proc.h"
 #include "manager/monitor/child.h"
 #include "manager/monitor/state.h"
 #include "manager/monitor/state_line.h"
@@ -75,7 +76,7 @@ static void adopt(struct monitor *m, const struct state_line *l)
     if (pidfd < 0)
         return; /* it is gone */
     /* From here on the number can't become another's behind our back: the pidfd would be dead. */
-    if (l->start_time == 0 || state_start_time(l->pid) != l->start_time ||
+    if (l->start_time == 0 || proc_start_time(l->pid) != l->start_time ||
         !has_uid(l->pid, l->uid)) {
         log_debug("pid=%d is not the user endpoint that it was", (int)l->pid);
         close(pidfd);

@@ -22,6 +22,7 @@
 #include "lib/base/buf.h"
 #include "lib/base/fs.h"
 #include "lib/base/log.h"
+#include "lib/base/proc.h"
 #include "manager/monitor/account.h"
 #include "manager/monitor/child.h"
 #include "manager/monitor/clean.h"
@@ -174,7 +175,7 @@ static int fork_child(struct monitor *m, struct child *c, struct launch *l, stru
     if (pid == 0)
         launch_child(m, l, c->user);
     c->pid = pid;
-    c->start_time = state_start_time(pid);
+    c->start_time = proc_start_time(pid);
     c->pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
     if (c->pidfd < 0) {
         err_errno(err, "cannot watch the new process");

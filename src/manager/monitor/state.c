@@ -12,6 +12,7 @@
 #include "lib/base/buf.h"
 #include "lib/base/fs.h"
 #include "lib/base/log.h"
+#include "lib/base/proc.h"
 #include "manager/monitor/adopt.h"
 #include "manager/monitor/state_line.h"
 
@@ -24,39 +25,6 @@ struct state {
     int fd;
     size_t size;
 };
-
-uint64_t state_start_time(pid_t pid)
-{
-    char path[64], text[1024];
-    unsigned long long ticks = 0;
-    snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return 0;
-    ssize_t n = read(fd, text, sizeof(text) - 1);
-    close(fd);
-    text[n > 0 ? n : 0] = '\0';
-    char state;
-    const char *p = strrchr(text, ')'); /* the program's name may hold anything */
-    /* state ppid pgrp session tty tpgid flags minflt cminflt majflt cmajflt utime stime cutime
-     * cstime priority nice threads itrealvalue starttime */
-    if (!p || sscanf(p + 1,
-                     " %c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d "
-                     "%*d %llu",
-                     &state, &ticks) != 2)
-        return 0;
-    return state == 'Z' || state == 'X' ? 0 : ticks;
-}
-
-static void boot_id(char out[64])
-{
-    int fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
-    ssize_t n = fd < 0 ? -1 : read(fd, out, 63);
-    if (fd >= 0)
-        close(fd);
-    out[n > 0 ? n : 0] = '\0';
-    out[strcspn(out, "\n")] = '\0';
-}
 
 static void format(struct buf *b, const struct child *c)
 {
@@ -80,9 +48,9 @@ static void format(struct buf *b, const struct child *c)
 static int rewrite(struct state *s, struct err *err)
 {
     autobuf struct buf b = BUF_INIT;
-    char boot[64];
+    char boot[PROC_BOOT_ID];
     const struct child *c;
-    boot_id(boot);
+    proc_boot_id(boot);
     buf_fmt(&b, "boot\t%s\n", boot);
     LIST_FOREACH(c, &s->m->children->list, link)
     {
@@ -137,13 +105,13 @@ static void adopt_all(struct state *s)
 {
     autobuf struct buf text = BUF_INIT;
     struct err err = ERR_INIT;
-    char boot[64], expected[96];
+    char boot[PROC_BOOT_ID], expected[96];
     if (fs_read(s->path, FILE_MAX, &text, &err) < 0) {
         if (err.code != ENOENT)
             log_warning("%s: no user endpoint of a former manager is adopted", err.text);
         return;
     }
-    boot_id(boot);
+    proc_boot_id(boot);
     int n = snprintf(expected, sizeof(expected), "boot\t%s\n", boot);
     /* Written before the host was started again, or by a manager on another host: all are gone
      * from here. */

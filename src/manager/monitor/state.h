@@ -20,7 +20,4 @@ void state_add(struct state *s, const struct child *c); /* NULL state is fine */
 /* The file goes when nobody is left.  NULL is fine. */
 void state_close(struct state *s);
 
-/* Clock ticks after the boot at which the process began; 0 = it is gone, or a zombie. */
-uint64_t state_start_time(pid_t pid);
-
 #endif

@@ -1,0 +1,15 @@
+/* What the kernel says about a process. */
+#ifndef SALLYPORT_BASE_PROC_H
+#define SALLYPORT_BASE_PROC_H
+
+#include <stdint.h>
+#include <sys/types.h>
+
+/* Clock ticks after the boot at which the process began; 0 = it is gone, or a zombie.  With its
+ * number this names a process for as long as the host is up. */
+uint64_t proc_start_time(pid_t pid);
+/* The id of this boot of the host, without the line's end; "" when the kernel tells none. */
+#define PROC_BOOT_ID 64
+void proc_boot_id(char out[PROC_BOOT_ID]);
+
+#endif
