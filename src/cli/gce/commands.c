@@ -122,7 +122,13 @@ static const struct option_def version_options[] = {
 };
 
 static const struct option_def list_options[] = {
-    FLAG("--json", "A JSON list of {id, name, status, path} instead of the table"),
+    FLAG("--json", "A JSON list of {id, name, status, path, user_endpoints} instead of the table"),
+    {0},
+};
+
+static const struct option_def top_options[] = {
+    FLAG("--once", "Print one table and exit; the default when the output is no terminal"),
+    FLAG("--json", "A JSON object {now, endpoints} instead of the table"),
     {0},
 };
 
@@ -334,6 +340,16 @@ const struct command commands[] = {
      .options = stop_options,
      .common = true,
      .run = cmd_stop},
+    {.name = "top",
+     .summary = "Watch the user endpoints of this host: blocks, nodes, workers, tasks",
+     .text = "Each user endpoint is asked once a second; q quits.  Run by the account of the "
+             "manager (root as a rule) it shows those of every user, else those of its own "
+             "account.  Without NAME_OR_UUID: of all endpoints in the base directory.",
+     .examples = "top\ntop my_endpoint\ntop my_endpoint --once\ntop --json",
+     .operand = "NAME_OR_UUID",
+     .options = top_options,
+     .common = true,
+     .run = cmd_top},
     {.name = "version",
      .summary = "Show the version of globus-compute-endpoint",
      .examples = "version\nversion --json",

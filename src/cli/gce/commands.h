@@ -11,6 +11,7 @@ command_f cmd_start_user_endpoint;
 command_f cmd_stop;
 command_f cmd_restart;
 command_f cmd_list;
+command_f cmd_top;
 command_f cmd_delete;
 command_f cmd_login;
 command_f cmd_logout;

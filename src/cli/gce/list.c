@@ -8,6 +8,7 @@
 #include "cli/gce/commands.h"
 #include "cli/gce/epdir.h"
 #include "cli/gce/table.h"
+#include "cli/gce/top.h"
 #include "lib/base/alloc.h"
 #include "lib/base/log.h"
 
@@ -37,6 +38,8 @@ static void print_json(char **list)
         json_add_str(one, "name", epdir_name(*at));
         json_add_str(one, "status", ep_status_text(epdir_status(*at)));
         json_add_str(one, "path", *at);
+        int running = find_children_count(*at);
+        json_add(one, "user_endpoints", running < 0 ? NULL : json_object_new_int(running));
         json_object_array_add(all, one);
     }
     json_write(&out, all);
