@@ -213,20 +213,13 @@ enum {
 };
 
 static const struct option options[] = {
-    {"data", 1, NULL, OPT_DATA},
-    {"port", 1, NULL, OPT_PORT},
-    {"listen", 1, NULL, OPT_LISTEN},
-    {"store", 1, NULL, OPT_STORE},
-    {"broker", 1, NULL, OPT_BROKER},
-    {"user", 1, NULL, OPT_USER},
-    {"cert", 1, NULL, OPT_CERT},
-    {"key", 1, NULL, OPT_KEY},
-    {"log", 1, NULL, OPT_LOG},
-    {"public-url", 1, NULL, OPT_PUBLIC},
-    {"debug", 0, NULL, OPT_DEBUG},
-    {"broker-only", 0, NULL, OPT_BROKER_ONLY},
-    {"connect", 1, NULL, OPT_CONNECT},
-    {0},
+    {"data", 1, NULL, OPT_DATA},       {"port", 1, NULL, OPT_PORT},
+    {"listen", 1, NULL, OPT_LISTEN},   {"store", 1, NULL, OPT_STORE},
+    {"broker", 1, NULL, OPT_BROKER},   {"user", 1, NULL, OPT_USER},
+    {"cert", 1, NULL, OPT_CERT},       {"key", 1, NULL, OPT_KEY},
+    {"log", 1, NULL, OPT_LOG},         {"public-url", 1, NULL, OPT_PUBLIC},
+    {"debug", 0, NULL, OPT_DEBUG},     {"broker-only", 0, NULL, OPT_BROKER_ONLY},
+    {"connect", 1, NULL, OPT_CONNECT}, {0},
 };
 
 static int take_options(struct service_config *c, int argc, char **argv, struct err *err)

@@ -206,8 +206,6 @@ typedef void uep_ready_f(void *arg, int status, const char *code, const char *te
 void uep_want(struct uep *u, uint64_t deadline_us, uep_ready_f *done, void *arg);
 bool uep_is_up(const struct uep *u);
 const char *uep_id(const struct uep *u);
-const char *uep_endpoint(const struct uep *u);
-const char *uep_owner(const struct uep *u);
 /* The ledger has n more (or less) tasks that are not finished. */
 void uep_open_add(struct uep *u, int64_t n);
 int64_t uep_open(const struct uep *u);

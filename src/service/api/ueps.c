@@ -129,8 +129,7 @@ static struct json_object *command_json(struct uep *u, const char *password)
 
 static void command_outcome(void *arg, enum amqp_outcome outcome)
 {
-    struct ueps *all = arg;
-    (void)all;
+    (void)arg;
     if (outcome != AMQP_ACKED)
         log_warning("event=start-command outcome=%s",
                     outcome == AMQP_RETURNED ? "no command queue" : "lost");
@@ -409,16 +408,6 @@ bool uep_is_up(const struct uep *u)
 const char *uep_id(const struct uep *u)
 {
     return u->id;
-}
-
-const char *uep_endpoint(const struct uep *u)
-{
-    return u->endpoint;
-}
-
-const char *uep_owner(const struct uep *u)
-{
-    return u->owner;
 }
 
 int64_t uep_open(const struct uep *u)
