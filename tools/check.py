@@ -32,7 +32,7 @@ import time
 import traceback
 import xml.etree.ElementTree as ElementTree
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
@@ -227,6 +227,14 @@ def descendants() -> dict[int, str]:
     return lines
 
 
+def kill_all(pids: Iterable[int]) -> None:
+    for pid in pids:
+        try:
+            os.kill(pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+
+
 def reap() -> None:
     try:
         while os.waitpid(-1, os.WNOHANG)[0]:
@@ -243,12 +251,8 @@ def leftovers(run: Run) -> None:
     while (left := descendants()) and time.monotonic() < end:
         time.sleep(0.1)
         reap()
-    part.failed = [f"still running: {pid} {line}" for pid, line in left.items()]
-    for pid in left:
-        try:
-            os.kill(pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
+    part.failed = [f"still running: {pid} {line[:160]}" for pid, line in left.items()]
+    kill_all(left)
     if not part.failed:
         part.passed = 1
     run.add(part, begin)
@@ -259,15 +263,7 @@ def tests_folders(run: Run) -> list[pathlib.Path]:
     return [folder for folder in sorted(folders) if run.wants(folder.name)]
 
 
-def share_crates(source: str, target: str) -> None:
-    """Cargo's folder of one build for the other: the crates are the same, and take their time."""
-    have, want = TOP / source / "rust" / "target", TOP / target / "rust" / "target"
-    if have.exists() and not want.exists():
-        shutil.copytree(have, want, symlinks=True)  # with its times, which cargo compares
-
-
 def sanitized(run: Run) -> None:
-    share_crates("build-release", "build-asan")
     if build(run, "build-asan", "-Db_sanitize=address,undefined"):
         unit(run, "unit-asan", "build-asan", ASAN_OPTIONS="detect_stack_use_after_return=1",
              UBSAN_OPTIONS="halt_on_error=1:print_stacktrace=1")
@@ -292,30 +288,51 @@ def everything(run: Run) -> None:
             done.result()
 
 
+def interrupted(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+def wind_down(child: int) -> None:
+    """Ends the work early, so that pytest's fixtures still take their accounts and brokers away."""
+    print("check: interrupted; the tests clean up", flush=True)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    os.kill(child, signal.SIGKILL)
+    for pid, line in descendants().items():
+        if "-m pytest" in line:
+            os.kill(pid, signal.SIGINT)
+    end = time.monotonic() + 30
+    while any("-m pytest" in line for line in descendants().values()) and time.monotonic() < end:
+        reap()
+        time.sleep(0.1)
+    kill_all(descendants())
+
+
 def in_child(run: Run) -> None:
     """everything() in a child, its parts brought back; meanwhile all orphans are reaped."""
     result = run.folder / "parts"
     child = os.fork()
     if child == 0:
+        os.setsid()  # a Ctrl-C is the parent's, who knows how to end this
         try:
             everything(run)
             result.write_bytes(pickle.dumps(run.parts))
-        except KeyboardInterrupt:
-            os._exit(130)
         except BaseException:
             traceback.print_exc()
             os._exit(1)
         sys.stdout.flush()
         os._exit(0)
     status = 1
-    while True:
-        try:
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, interrupted)
+    try:
+        while True:
             pid, code = os.waitpid(-1, 0)
-        except KeyboardInterrupt:
-            continue  # the child has it too, and ends
-        if pid == child:
-            status = os.waitstatus_to_exitcode(code)
-            break
+            if pid == child:
+                status = os.waitstatus_to_exitcode(code)
+                break
+    except KeyboardInterrupt:
+        wind_down(child)
     if status == 0:
         run.parts = pickle.loads(result.read_bytes())
     else:
