@@ -27,7 +27,8 @@ def test_requests_of_a_client(site, folder, asked):
     environment = site.environment(folder, site.client("a1"))
     environment["GLOBUS_SDK_SERVICE_URL_COMPUTE"] = "http://127.0.0.1:9/"
     run_script(CLIENT, environment).check()
-    assert [(m, p) for m, p, _ in asked()][:2] == [("POST", "/v2/oauth2/token"), ("GET", "/v2/version")]
+    done = [(m, p) for m, p, status in asked() if status == 200]  # slow clients of other tests end now and then
+    assert done[:2] == [("POST", "/v2/oauth2/token"), ("GET", "/v2/version")]
 
 
 def test_environment_without_auth_url(site, folder, asked):

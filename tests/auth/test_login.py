@@ -1,6 +1,8 @@
 """The sign-in of a person: the unmodified SDK and command line against the real service."""
 
 import json
+import pathlib
+import re
 import sqlite3
 import subprocess
 import sys
@@ -12,7 +14,8 @@ import pytest
 from globus_sdk import AuthLoginClient
 
 from support.sdk import run_script
-from support.signin import COMPUTE, NATIVE, PROJECTS, Visitor, by_server, challenge_of, code_of, log_in
+from support.signin import (COMPUTE, NATIVE, PROJECTS, Terminal, Visitor, by_server, challenge_of, code_of, log_in,
+                            login_url)
 
 
 def sign_in_at(site, name="alice@example.org"):
@@ -311,3 +314,63 @@ def test_sdk_reads_every_reply(site, monkeypatch):
     assert again.by_resource_server["funcx_service"]["access_token"]
     assert client.oauth2_revoke_token(again["access_token"])["active"] is False
     assert challenge_of("a" * 43)
+
+
+def test_policy_made_by_configure(site, original, user_environment):
+    """A26: the original's command makes project and policy, and writes the policy's id."""
+    assert log_in([original, "login"], user_environment, sign_in_at(site))[0] == 0
+    words = ["configure", "--contact-email", "a@example.org", "--auth-policy-display-name", "site policy",
+             "--auth-policy-description", "of the site", "--allowed-domains", "example.org,*.example.edu",
+             "--excluded-domains", "evil.org", "--auth-timeout", "30", "guarded"]
+    made = subprocess.run([original, *words], env=user_environment, capture_output=True, text=True, timeout=90,
+                          input=f"site project\na@example.org\n{NATIVE}\n{NATIVE}\ny\n")
+    assert made.returncode == 0, made.stdout + made.stderr
+    config = (pathlib.Path(user_environment["GLOBUS_COMPUTE_USER_DIR"]) / "guarded" / "config.yaml").read_text()
+    assert re.search(r"authentication_policy: [0-9a-f-]{36}", config), config
+
+
+STEP_UP = """
+import sys
+from globus_compute_sdk import Client
+client = Client()
+doc = {"endpoint_name": "guarded", "multi_user": True, "public": False, "high_assurance": False,
+       "authentication_policy": sys.argv[1], "metadata": {"endpoint_version": "4.19.0", "hostname": "h",
+       "local_user": "root", "endpoint_config": "", "user_config_template": "engine: {}", "user_config_schema": None}}
+endpoint = client._compute_web_client.v3.post("/v3/endpoints", data=doc).data["endpoint_id"]
+function = client.register_function(lambda: 1)
+print("SUBMITTING", flush=True)
+client.run(endpoint_id=endpoint, function_id=function)
+"""
+
+
+def test_step_up_at_a_submit(site, visitor, user_environment, asked):
+    """A25: the submit is refused with what is missing, the SDK asks for that sign-in and repeats the call once."""
+    token = visitor.tokens("alice@example.org")["auth.globus.org"]["access_token"]
+
+    def post(path, body):
+        return visitor.http.post(visitor.url + path, json=body, timeout=20,
+                                 headers={"Authorization": f"Bearer {token}"}).json()
+
+    project = post("/v2/api/projects", {"project": {"display_name": "p"}})["project"]["id"]
+    policy = post("/v2/api/policies", {"policy": {"project_id": project, "display_name": "two factors",
+                                                  "required_mfa": True}})["policy"]["id"]
+    assert log_in([sys.executable, "-c", SCRIPT], user_environment, sign_in_at(site))[0] == 0
+    terminal = Terminal([sys.executable, "-c", STEP_UP, policy], user_environment)
+    try:
+        terminal.until("Authorization Code here:")
+        said = terminal.out.split("SUBMITTING")[1]
+        query = urllib.parse.parse_qs(urllib.parse.urlsplit(login_url(said)).query)
+        assert query["session_required_mfa"] == ["True"] and query["session_required_policies"] == [policy]
+        assert "second factor" in query["session_message"][0] and "prompt" not in query
+        # Somebody signs in who has none; the page says so, and no code comes of it.
+        page = Visitor(site.url)
+        refused = page.send(page.http.get(login_url(said), timeout=20), action="sign-in", username="alice@example.org",
+                            password="correct horse battery")
+        assert refused.status_code == 403 and "second factor" in refused.text
+        # A sign-in without these demands lets the SDK go on: the repeated call fails for good.
+        terminal.type(sign_in_at(site)(login_url(said).split("&session_")[0]))
+        assert terminal.end() != 0
+    finally:
+        terminal.close()
+    submits = [s for m, p, s in asked() if p.endswith("/submit")]
+    assert submits == [403, 403]

@@ -126,7 +126,7 @@ def test_client_lines_are_a_shell_script(run):
                                         "http_proxy": "http://login1:8080"}),
     (["--url", "https://c.example.org", "--ca", "/etc/ca.pem", "--proxy", "http://c.example.org:5080"],
      {"GLOBUS_SDK_SERVICE_URL_AUTH": "https://c.example.org/", "GLOBUS_SDK_VERIFY_SSL": "/etc/ca.pem",
-      "SSL_CERT_FILE": "/etc/ca.pem", "https_proxy": "http://c.example.org:5080"}),
+      "SSL_CERT_FILE": "/etc/ca.pem", "https_proxy": "http://c.example.org:5080", "no_proxy": "c.example.org"}),
 ])
 def test_env(run, words, wanted):
     lines = run("env", *words)
