@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import pathlib
 import re
+import signal
 import subprocess
 import sys
 import textwrap
@@ -14,11 +17,15 @@ from dataclasses import dataclass
 
 import actions
 from scenarios import PREAMBLE, SCHEMA, TEMPLATE, Phrase, Scenario
+from support.process import processes_of, wait_for
 from support.site import Site
 
 PYTHON = pathlib.Path(sys.executable)
 ORIGINAL = PYTHON.parent.parent  # the environment that runs the tests holds the Python original
 CELLS = ["ours/ours", "original/ours", "ours/original", "original/original"]
+
+
+LONG = "takes long: set SALLYPORT_PEERS_ALL=1"
 
 
 def why_not(cell: str) -> str | None:
@@ -54,7 +61,14 @@ class Cell:
         return self
 
     def stop(self) -> None:
+        """Ours leaves nothing behind; the original leaves what stood below one that was killed."""
         self.site.stop()
+        for account in self.site.accounts:
+            if self.name.endswith("/ours"):
+                wait_for(f"end of all that {account.name} ran", lambda: not processes_of(account.uid), 30)
+            for pid, _ in processes_of(account.uid):
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
 
     def broker_pids(self) -> list[int]:
         """RabbitMQ's machines below the service."""

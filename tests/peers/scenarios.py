@@ -318,7 +318,7 @@ SCENARIOS = [
         say([len(futures), wrong, results])
         """, [21, {}, [
             4, "TaskExecutionFailed: globus_compute_sdk.errors.error_types.SerializationError: "
-               "Serialization failed: All strategies failed.", 4, 4, "{1, 2}"]]),
+               "Serialization failed: All strategies failed.", 4, 4, "{1, 2}"]], slow=True),
     Scenario("Client: batch, status, results", """
         def half(x):
             if x == 5:
@@ -382,7 +382,7 @@ SCENARIOS = [
             reached()
             second = outcome(ex.submit(parent))
             say([isinstance(first, int) or first, isinstance(second, int) or second, first != second])
-        """, [True, True, True], config={"SOFT": 2}, during=actions.gone_when_idle),
+        """, [True, True, True], config={"SOFT": 2}, slow=True, during=actions.gone_when_idle),
     Scenario("user endpoint killed with tasks waiting", """
         def nap(x):
             import time
@@ -401,14 +401,14 @@ SCENARIOS = [
             time.sleep(0.5)
         say([last, [outcome(f, 0) if f.done() else "nothing" for f in futures]])
         os._exit(0)
-        """, [9, [0, 1, 2, 3, 4, 5]], config={"WORKER_INIT": "export KILLED=1"}, during=actions.user_endpoint_killed),
+        """, [9, [0, 1, 2, 3, 4, 5]], config={"WORKER_INIT": "export KILLED=1"}, slow=True, during=actions.user_endpoint_killed),
     Scenario("broker restarted", """
         ex = executor()
         first = outcome(ex.submit(abs, -1))
         reached()
         say([first, outcome(ex.submit(abs, -2), 120)])
         os._exit(0)
-        """, [1, 2], during=actions.broker_restarted),
+        """, [1, 2], slow=True, during=actions.broker_restarted),
     Scenario("manager stopped and started", """
         with executor() as ex:
             first = outcome(ex.submit(abs, -1))

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import pathlib
 
+from cells import CELLS, Outcome
 from differences import DIFFERENCES, known
 
 HEAD = """\
@@ -23,16 +25,23 @@ one and the service is ours.  The user endpoint of the other kind is found by `P
 
 class Table:
     def __init__(self) -> None:
-        self._rows: dict[str, dict[str, object]] = {}
+        self._rows: dict[str, dict[str, Outcome]] = {}
         self._cells: list[str] = []
+        path = pathlib.Path(os.environ.get("SALLYPORT_PEERS_OUTCOMES", ""))
+        for line in path.read_text().splitlines() if path.is_file() else []:
+            cell, scenario, works, seconds, value = json.loads(line)
+            self._put(cell, scenario, Outcome(value, works, seconds))
 
-    def add(self, cell: str, scenario: str, outcome) -> None:
-        if cell not in self._cells:
-            self._cells.append(cell)
-        self._rows.setdefault(scenario, {})[cell] = outcome
+    def add(self, cell: str, scenario: str, outcome: Outcome) -> None:
+        self._put(cell, scenario, outcome)
         if path := os.environ.get("SALLYPORT_PEERS_OUTCOMES"):
             with open(path, "a") as out:
                 out.write(json.dumps([cell, scenario, outcome.works, outcome.seconds, outcome.value]) + "\n")
+
+    def _put(self, cell: str, scenario: str, outcome: Outcome) -> None:
+        if cell not in self._cells:
+            self._cells = [name for name in CELLS if name in (cell, *self._cells)]
+        self._rows.setdefault(scenario, {})[cell] = outcome
 
     def _word(self, cell: str, scenario: str) -> str:
         outcome = self._rows[scenario].get(cell)

@@ -1,7 +1,8 @@
 """Each scenario with each pair of manager and user endpoint, ours and the Python original.
 
-All of it takes half an hour: without SALLYPORT_PEERS_ALL=1 only the first cell runs whole, the others
-run what is central.  SALLYPORT_PEERS_TABLE=FILE writes the table, as docs/compatibility.md has it.
+All of it takes half an hour: without SALLYPORT_PEERS_ALL=1 only ours/ours runs nearly whole, the others
+run what is central.  SALLYPORT_PEERS_TABLE=FILE writes the table, as docs/compatibility.md has it;
+SALLYPORT_PEERS_OUTCOMES=FILE keeps the outcomes, so that a table can be made by several runs.
 """
 
 import os
@@ -30,7 +31,7 @@ def cell(request, service, prefix, session_folder, accounts):
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda s: s.name)
 def test_scenario(cell, scenario, table):
     if not (ALL or scenario.core or cell.name == "ours/ours" and not scenario.slow):
-        pytest.skip("takes long: set SALLYPORT_PEERS_ALL=1")
+        pytest.skip(cells.LONG)
     if reason := scenario.needs and scenario.needs():
         pytest.skip(reason)
     outcome = cell.run(scenario)
