@@ -17,7 +17,7 @@ void limit_destroy(struct limit *l); /* NULL is fine */
 unsigned limit_take(struct limit *l, const char *key, uint64_t now_us);
 /* As limit_take() without using anything up. */
 unsigned limit_look(struct limit *l, const char *key, uint64_t now_us);
-void limit_give(struct limit *l, const char *key); /* the last try doesn't count */
+void limit_give(struct limit *l, const char *key);   /* the last try doesn't count */
 void limit_forget(struct limit *l, const char *key); /* after a success */
 
 #endif
