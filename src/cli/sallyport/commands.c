@@ -87,7 +87,26 @@ static const struct option_def broker_options[] = {
     {0},
 };
 
+static const struct option_def backup_options[] = {OPTION_DATA, {0}};
+
+static const struct option_def restore_options[] = {
+    OPTION_DATA,
+    {"--user", 'u', "NAME",
+     "By root: the account that the files belong to  [default: sallyport when it exists, else the "
+     "owner of DIR]"},
+    {0},
+};
+
 const struct command commands[] = {
+    {.name = "backup",
+     .summary = "Copy all that counts into a new folder, while the service runs",
+     .text = "FOLDER gets the ledger (one moment of it), payloads, keys and settings, and at the "
+             "end backup.json, without which it is no backup.  The broker's messages are not "
+             "in it: the service sends again what is lost of them.",
+     .examples = "backup --data /srv/sallyport /backup/sallyport-2026-11-24",
+     .operands = "FOLDER",
+     .options = backup_options,
+     .run = cmd_backup},
     {.name = "client add",
      .summary = "Make a client: an id and a secret for scripts and endpoints",
      .text = "Prints the two variables that the SDK and globus-compute-endpoint read.  The secret "
@@ -120,6 +139,14 @@ const struct command commands[] = {
                  "--proxy http://compute.example.org:5080",
      .options = env_options,
      .run = cmd_env},
+    {.name = "restore",
+     .summary = "Make the service's folder from a backup",
+     .text = "Checks all of FOLDER first: every file against its hash, the ledger by SQLite.  DIR "
+             "has to be empty or absent: nothing is ever replaced.",
+     .examples = "restore --data /srv/sallyport /backup/sallyport-2026-11-24",
+     .operands = "FOLDER",
+     .options = restore_options,
+     .run = cmd_restore},
     {.name = "serve",
      .summary = "Run the web service",
      .text = "Serves the Compute and Auth interfaces and the pages, and runs a private RabbitMQ "

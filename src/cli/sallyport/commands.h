@@ -4,12 +4,14 @@
 
 #include "cli/sallyport/command.h"
 
+command_f cmd_backup;
 command_f cmd_client_add;
 command_f cmd_client_list;
 command_f cmd_client_remove;
 command_f cmd_env;
 command_f cmd_serve;
 command_f cmd_broker;
+command_f cmd_restore;
 command_f cmd_token_list;
 command_f cmd_token_revoke;
 command_f cmd_user_add;

@@ -56,7 +56,7 @@ static int make_folder(const char *dir, const char *user, struct err *err)
     return 0;
 }
 
-static int become_owner(const char *dir, struct err *err)
+int become_owner(const char *dir, struct err *err)
 {
     struct stat st;
     if (stat(dir, &st) != 0)

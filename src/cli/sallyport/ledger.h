@@ -19,6 +19,8 @@ struct ledger;
 
 /* Settings of DIR/service.yaml: NULL with err->text "" when there is no such file. */
 struct json_object *settings_read(const char *data_dir, struct err *err);
+/* Root takes on the account that owns the folder; others stay who they are. */
+int become_owner(const char *dir, struct err *err);
 /* NULL with err. */
 struct ledger *ledger_open(const struct args *a, struct err *err);
 void ledger_close(struct ledger *l);               /* NULL is fine */
