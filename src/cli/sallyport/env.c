@@ -5,6 +5,7 @@
  *          SDK's requests for "localhost:5000" there
  *   tls    the production names over TLS, through the service's own CONNECT port, with the site's
  *          certificate */
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -20,6 +21,23 @@
 struct way {
     const char *name, *value; /* value NULL: unset it */
 };
+
+/* A service that listens on every address is reached by the host's name. */
+static char *by_name(char *url)
+{
+    static const char *const any[] = {"://0.0.0.0", "://[::]"};
+    char host[HOST_NAME_MAX + 1];
+    for (size_t i = 0; url != NULL && i < sizeof any / sizeof *any; i++) {
+        char *at = strstr(url, any[i]);
+        if (at == NULL || gethostname(host, sizeof host) != 0)
+            continue;
+        host[HOST_NAME_MAX] = '\0';
+        char *named = xasprintf("%.*s://%s%s", (int)(at - url), url, host, at + strlen(any[i]));
+        free(url);
+        return named;
+    }
+    return url;
+}
 
 /* Where the service says that it listens (it writes DIR/service.url), or where it would; proxy: its
  * CONNECT port, when it has one. */
@@ -37,6 +55,8 @@ static char *service_url(const struct args *a, char **proxy)
     if (second != NULL && *second != '\0')
         *proxy = xstrndup(second, strcspn(second, "\n"));
     buf_free(&b);
+    url = by_name(url);
+    *proxy = by_name(*proxy);
     return url != NULL ? url : xstrdup("http://localhost:5000");
 }
 

@@ -129,6 +129,8 @@ static void req_free(struct req *r)
     if (r->response)
         MHD_destroy_response(r->response);
     json_object_put(r->json);
+    if (r->form && r->body.len)
+        explicit_bzero(r->body.data, r->body.len); /* it may hold a password */
     pairs_free(r->query);
     pairs_free(r->form);
     wipe_free(r->basic);

@@ -145,7 +145,7 @@ struct pairs *pairs_parse(const char *text, size_t n, struct err *err)
 {
     struct pairs *p = xcalloc(1, sizeof(*p));
     p->text = xstrndup(text, n);
-    n = strlen(p->text);
+    p->len = n = strlen(p->text);
     for (char *at = p->text, *end = p->text + n; at < end;) {
         char *amp = memchr(at, '&', (size_t)(end - at));
         char *stop = amp ? amp : end;
@@ -171,6 +171,7 @@ void pairs_free(struct pairs *p)
 {
     if (!p)
         return;
+    explicit_bzero(p->text, p->len);
     free(p->text);
     free(p);
 }

@@ -31,7 +31,8 @@ void target_clear(struct target *t);
 
 /* name=value&... decoded ("+" is a space); more than PAIRS_MAX or a bad escape is an error. */
 struct pairs {
-    char *text;
+    char *text; /* wiped at the end: passwords come in forms */
+    size_t len;
     size_t n;
     struct {
         const char *name, *value;
