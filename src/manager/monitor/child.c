@@ -180,9 +180,11 @@ static int kill_as(const struct monitor *m, uid_t uid, pid_t target, int signo)
 
 int child_signal(struct child *c, int signo)
 {
-    /* Before the session has made its group, and while it still is root, the process alone. */
+    /* Before the session has made its group, and while it still is root, the process alone.
+     * So too when it is asked to leave: it needs its helpers to cancel its batch jobs. */
     bool has_group = c->state != CHILD_LOOKUP && getpgid(c->pid) == c->pid;
-    if (has_group && kill_as(c->m, c->uid, -c->pid, signo) == 0)
+    pid_t target = signo == SIGKILL ? -c->pid : c->pid;
+    if (has_group && kill_as(c->m, c->uid, target, signo) == 0)
         return 0;
     if (has_group && c->state == CHILD_RUNNING && errno == EPERM)
         return -1; /* it has become somebody else: nothing that we started is left in the group */

@@ -88,7 +88,8 @@ void child_watch(struct child *c);
 /* Answers everybody who waits. */
 void child_answer_failed(struct child *c, int code, const char *user_text, const char *admin_text);
 void child_answer_running(struct child *c);
-/* To its process group, as its user; to the process alone before it has a group.  -1 with errno. */
+/* As its user: SIGKILL to its process group, others to the process alone, as all of them before it
+ * has a group.  -1 with errno. */
 int child_signal(struct child *c, int signo);
 
 /* child_start.c: the requests of the listener.  Descriptors stay the caller's. */
