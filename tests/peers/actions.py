@@ -37,6 +37,7 @@ def user_endpoint_killed(cell) -> None:
     """kill -9 of the scenario's user endpoint, with the programs around it left alone."""
     found = set(user_endpoints(cell)) - cell.others
     assert found, f"no user endpoint of this scenario's among {processes_of(cell.site.accounts[0].uid)}"
+    cell.killed = True
     for pid in found:
         os.kill(pid, signal.SIGKILL)
     wait_for("end of the user endpoint", lambda: not found & set(user_endpoints(cell)), 30)

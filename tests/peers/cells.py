@@ -53,7 +53,8 @@ class Cell:
         self.site = Site(service, prefixes[manager], folder, accounts, PYTHON, TEMPLATE, SCHEMA,
                          ["ada", "bob"], [prefixes[user_endpoint] / "bin", ORIGINAL / "bin"],
                          [("gone@example\\.org", "sallyport-nobody-has-this-name")])
-        self.others: set[int] = set()
+        self.others: set[int] = set()  # user endpoints of scenarios before this one
+        self.killed = False
         self._users: dict[str, int] = {}
 
     def start(self) -> Cell:
@@ -61,10 +62,10 @@ class Cell:
         return self
 
     def stop(self) -> None:
-        """Ours leaves nothing behind; the original leaves what stood below one that was killed."""
+        """Nothing is left behind but by the original: what stood below one that was killed."""
         self.site.stop()
         for account in self.site.accounts:
-            if self.name.endswith("/ours"):
+            if self.name.endswith("/ours") or not self.killed:
                 wait_for(f"end of all that {account.name} ran", lambda: not processes_of(account.uid), 30)
             for pid, _ in processes_of(account.uid):
                 with contextlib.suppress(ProcessLookupError):
