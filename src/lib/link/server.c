@@ -438,11 +438,14 @@ void link_server_destroy(struct link_server *s)
     link_pump_destroy(s->pump);
     link_pump_destroy(s->monitor_pump);
     loop_timer_destroy(s->tick);
+    /* First the writer, then the reader: an event (an agent that leaves just now) for a reader that
+     * has gone would hold zmq's thread for ever, and us with it. */
+    if (s->socket != NULL)
+        zmq_socket_monitor(s->socket, NULL, 0);
     if (s->monitor != NULL)
         zmq_close(s->monitor);
     if (s->socket != NULL) {
         int linger_ms = 200; /* for the words of farewell */
-        zmq_socket_monitor(s->socket, NULL, 0);
         zmq_setsockopt(s->socket, ZMQ_LINGER, &linger_ms, sizeof(linger_ms));
         zmq_close(s->socket);
     }
