@@ -43,6 +43,23 @@ def user_endpoint_killed(cell) -> None:
     wait_for("end of the user endpoint", lambda: not found & set(user_endpoints(cell)), 30)
 
 
+ANOTHER = """
+from globus_compute_sdk import Executor
+
+def who():
+    import getpass
+    return getpass.getuser()
+
+with Executor(endpoint_id="<ENDPOINT>") as ex:
+    print(ex.submit(who).result(140))
+"""
+
+
+def another_user_works(cell) -> None:
+    said = cell.site.script(ANOTHER, user=1).out.split()
+    assert said == [cell.site.accounts[1].name], said
+
+
 def gone_when_idle(cell) -> None:
     begun = set(user_endpoints(cell)) - cell.others
     assert begun, "no user endpoint of this scenario's"

@@ -154,14 +154,16 @@ SCENARIOS = [
     example("some_task.py", r"Result: 1\n"),
     example("account_id.py", r"Result: 1\n"),
     example("jitter_double.py", r"(Result: \(\d+, [\d.]+\)\n){100}"),
-    Scenario("a second user", """
+    Scenario("two users at once", """
         def who():
             import getpass, time
-            time.sleep(1)
+            time.sleep(2)
             return getpass.getuser()
         with executor() as ex:
-            say([outcome(f) for f in [ex.submit(who) for i in range(4)]])
-        """, ["<ACCOUNT>"] * 4, user=1),
+            futures = [ex.submit(who) for i in range(4)]
+            reached()
+            say([outcome(f) for f in futures])
+        """, ["<ACCOUNT>"] * 4, during=actions.another_user_works),
     Scenario("two configurations at once", """
         def word():
             import os
@@ -401,7 +403,8 @@ SCENARIOS = [
             time.sleep(0.5)
         say([last, [outcome(f, 0) if f.done() else "nothing" for f in futures]])
         os._exit(0)
-        """, [9, [0, 1, 2, 3, 4, 5]], config={"WORKER_INIT": "export KILLED=1"}, slow=True, during=actions.user_endpoint_killed),
+        """, [9, [0, 1, 2, 3, 4, 5]], config={"WORKER_INIT": "export KILLED=1"}, slow=True,
+             during=actions.user_endpoint_killed),
     Scenario("broker restarted", """
         ex = executor()
         first = outcome(ex.submit(abs, -1))

@@ -8,6 +8,7 @@ import pathlib
 
 from cells import CELLS, Outcome
 from differences import DIFFERENCES, known
+from scenarios import SCENARIOS
 
 HEAD = """\
 # Beside the Python original: every combination
@@ -17,6 +18,10 @@ is a scenario of `tests/peers/scenarios.py`, each column a pair of a manager and
 that of `globus-compute-endpoint` 4.19.0 from PyPI, unmodified.  In all of them the SDK is the unmodified
 one and the service is ours.  The user endpoint of the other kind is found by `PATH` in the manager's
 `user_environment.yaml`.
+
+Older releases of the SDK (2.3.0, the first that submits by v3, 2.28.0 and 3.16.1) run the first two scenarios
+against ours/ours in `tests/peers/test_old_sdks.py`; what both user endpoints write to the broker is compared in
+`test_wire.py`, templates with generated options in `test_render.py`.
 
 - **works**: what the user sees is what the scenario expects.
 - **differs (n)**: it is something else; the reason is below.
@@ -52,10 +57,13 @@ class Table:
         entry = known(cell, scenario)
         return f"differs ({DIFFERENCES.index(entry) + 1})" if entry and entry.matches(outcome.value) else "FAILS"
 
+    def _names(self) -> list[str]:
+        return [scenario.name for scenario in SCENARIOS if scenario.name in self._rows]
+
     def text(self) -> str:
         width = max(len(name) for name in self._rows) + 2
         lines = [" " * width + "".join(f"{cell:<24}" for cell in self._cells)]
-        for name in self._rows:
+        for name in self._names():
             words = []
             for cell in self._cells:
                 outcome = self._rows[name].get(cell)
@@ -66,7 +74,7 @@ class Table:
 
     def page(self) -> str:
         lines = [HEAD, "| scenario | " + " | ".join(self._cells) + " |", "|---" * (len(self._cells) + 1) + "|"]
-        for name in self._rows:
+        for name in self._names():
             lines.append(f"| {name} | " + " | ".join(self._word(cell, name) for cell in self._cells) + " |")
         lines += ["", "## Differences", ""]
         for i, entry in enumerate(DIFFERENCES, 1):
