@@ -17,6 +17,7 @@
 #include "lib/base/log.h"
 
 #define TOUCH_EVERY LOOP_S(15)
+#define LOCK_TURNS 25 /* half a second */
 
 /* The PID file holds the PID alone, as the original's does.  What ours adds lives beside it: a file
  * that names the host and is locked for life.  Unlocked and naming this host, it says that the
@@ -103,41 +104,77 @@ int pidfile_check(const char *path, unsigned fresh_s, struct err *err)
     return 0;
 }
 
-/* A file system without locks leaves the age rule alone: not an error. */
-static void lock_take(struct pidfile *p)
+static bool is_same_file(int fd, const char *path)
 {
-    p->lock_fd = open(p->lock_path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-    char host[256] = "";
-    gethostname(host, sizeof(host) - 1);
-    if (p->lock_fd >= 0 && flock(p->lock_fd, LOCK_EX | LOCK_NB) == 0 &&
-        ftruncate(p->lock_fd, 0) == 0)
-        (void)fs_write_all(p->lock_fd, host, strlen(host));
+    struct stat a, b;
+    return fstat(fd, &a) == 0 && stat(path, &b) == 0 && a.st_ino == b.st_ino &&
+           a.st_dev == b.st_dev;
 }
 
+/* Never empty in between: an empty file says nothing, and we may be killed at any moment. */
+static void name_host(int fd)
+{
+    char host[256] = "";
+    gethostname(host, sizeof(host) - 1);
+    if (pwrite(fd, host, strlen(host), 0) == (ssize_t)strlen(host))
+        (void)!ftruncate(fd, (off_t)strlen(host));
+}
+
+/* 0, or 1 when another instance has it.  Somebody who only looks holds it for a moment.  A file
+ * system without locks leaves the age rule alone: not an error. */
+static int lock_take(struct pidfile *p)
+{
+    const struct timespec pause = {.tv_nsec = 20 * 1000 * 1000};
+    for (int turn = 0; turn < LOCK_TURNS; turn++) {
+        int fd = open(p->lock_path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+        if (fd < 0)
+            return 0;
+        if (flock(fd, LOCK_EX | LOCK_NB) == 0) {
+            if (is_same_file(fd, p->lock_path)) {
+                name_host(fd);
+                p->lock_fd = fd;
+                return 0;
+            }
+        } else if (errno != EWOULDBLOCK) {
+            p->lock_fd = fd;
+            return 0;
+        }
+        close(fd);
+        nanosleep(&pause, NULL);
+    }
+    return 1;
+}
+
+static int create(struct pidfile *p, mode_t mode, struct err *err)
+{
+    if (unlink(p->path) == 0)
+        log_warning("Previous endpoint instance failed to shutdown cleanly.  Removing PID file.");
+    p->fd = open(p->path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, mode);
+    if (p->fd < 0)
+        return err_errno(err, "cannot create PID file %s", p->path);
+    if (dprintf(p->fd, "%d\n", (int)getpid()) < 0 || fstat(p->fd, &p->mine) != 0)
+        return err_errno(err, "cannot write PID file %s", p->path);
+    return 0;
+}
+
+/* The lock comes first: whatever moment we are killed at, a PID file has a lock file beside it that
+ * says where its owner died. */
 struct pidfile *pidfile_take(const char *path, unsigned fresh_s, mode_t mode, struct err *err)
 {
     if (pidfile_check(path, fresh_s, err) != 0)
         return NULL;
-    if (unlink(path) == 0)
-        log_warning("Previous endpoint instance failed to shutdown cleanly.  Removing PID file.");
-    int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, mode);
-    if (fd < 0) {
-        err_errno(err, "cannot create PID file %s", path);
-        return NULL;
-    }
     struct pidfile *p = xcalloc(1, sizeof(*p));
     *p = (struct pidfile){.path = xstrdup(path),
                           .lock_path = lock_path_of(path),
-                          .fd = fd,
+                          .fd = -1,
                           .lock_fd = -1,
                           .notify_fd = -1};
-    lock_take(p);
-    if (dprintf(fd, "%d\n", (int)getpid()) < 0 || fstat(fd, &p->mine) != 0) {
-        err_errno(err, "cannot write PID file %s", path);
-        pidfile_release(p);
-        return NULL;
-    }
-    return p;
+    if (lock_take(p) == 1)
+        err_set(err, "%s: another instance of this endpoint is just starting", path);
+    else if (create(p, mode, err) == 0)
+        return p;
+    pidfile_release(p);
+    return NULL;
 }
 
 static bool still_ours(const struct pidfile *p)
@@ -216,7 +253,8 @@ void pidfile_release(struct pidfile *p)
         loop_timer_destroy(p->timer);
     if (p->mine.st_ino && still_ours(p))
         unlink(p->path);
-    close(p->fd);
+    if (p->fd >= 0)
+        close(p->fd);
     if (p->lock_fd >= 0) {
         unlink(p->lock_path);
         close(p->lock_fd);

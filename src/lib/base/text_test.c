@@ -7,9 +7,11 @@
 #include "lib/base/pidfile.h"
 #include "lib/base/uuid.h"
 
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 static void uuids(void **state)
@@ -114,11 +116,37 @@ static void pidfiles(void **state)
     assert_int_equal(fs_remove_tree(dir, &err), 0);
 }
 
+/* Killed at any moment, an instance never keeps the next one out. */
+static void pidfile_of_the_killed(void **state)
+{
+    char dir[] = "/tmp/sallyport-base-XXXXXX";
+    assert_non_null(mkdtemp(dir));
+    autofree char *path = xasprintf("%s/daemon.pid", dir);
+    struct err err = ERR_INIT;
+    for (int turn = 0; turn < 200; turn++) {
+        pid_t pid = fork();
+        assert_true(pid >= 0);
+        if (pid == 0) {
+            log_init("test", LOG_L_ERROR);
+            if (pidfile_take(path, 90, 0600, &err))
+                pause();
+            _exit(1);
+        }
+        usleep((useconds_t)(turn * 7 % 1000));
+        assert_int_equal(kill(pid, SIGKILL), 0);
+        assert_int_equal(waitpid(pid, NULL, 0), pid);
+        if (pidfile_check(path, 90, &err) != 0)
+            fail_msg("turn %d: %s", turn, err.text);
+    }
+    assert_int_equal(fs_remove_tree(dir, &err), 0);
+}
+
 int text_tests(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(uuids), cmocka_unit_test(masks),    cmocka_unit_test(errs),
-        cmocka_unit_test(files), cmocka_unit_test(pidfiles),
+        cmocka_unit_test(uuids),    cmocka_unit_test(masks),
+        cmocka_unit_test(errs),     cmocka_unit_test(files),
+        cmocka_unit_test(pidfiles), cmocka_unit_test(pidfile_of_the_killed),
     };
     return cmocka_run_group_tests_name("text", tests, NULL, NULL);
 }
