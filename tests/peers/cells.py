@@ -45,14 +45,15 @@ class Outcome:
 class Cell:
     """A running site of that pair; users 0 and 1 have accounts."""
 
-    def __init__(self, name: str, service, prefix: pathlib.Path, folder: pathlib.Path, accounts):
+    def __init__(self, name: str, service, prefix: pathlib.Path, folder: pathlib.Path, accounts, label: str = ""):
+        """A second one of that name in a session needs a label."""
         self.name = name
         manager, user_endpoint = name.split("/")
         prefixes = {"ours": prefix, "original": ORIGINAL}
-        folder = folder / name.replace("/", "-")
+        folder = folder / (label + name.replace("/", "-"))
         self.site = Site(service, prefixes[manager], folder, accounts, PYTHON, TEMPLATE, SCHEMA,
                          ["ada", "bob"], [prefixes[user_endpoint] / "bin", ORIGINAL / "bin"],
-                         [("gone@example\\.org", "sallyport-nobody-has-this-name")])
+                         [("gone-.*@example\\.org", "sallyport-nobody-has-this-name")])
         self.others: set[int] = set()  # user endpoints of scenarios before this one
         self.killed = False
         self._users: dict[str, int] = {}
@@ -97,7 +98,8 @@ class Cell:
         if isinstance(user, int):
             return user
         if user not in self._users:
-            self._users[user] = self.site.add_user(user)
+            # Cells share the service, and each adds its own.
+            self._users[user] = self.site.add_user(user.replace("@", f"-{self.site.folder.name}@"))
         return self._users[user]
 
     def run(self, scenario: Scenario, python: pathlib.Path | None = None, timeout: float = 400) -> Outcome:

@@ -14,7 +14,7 @@ RELEASES = ["2.3.0", "2.28.0", "3.16.1"]
 
 @pytest.fixture(scope="module")
 def ours(service, prefix, session_folder, accounts):
-    made = cells.Cell("ours/ours", service, prefix, session_folder / "old", accounts)
+    made = cells.Cell("ours/ours", service, prefix, session_folder, accounts, "old-")
     try:
         yield made.start()
     finally:
