@@ -19,7 +19,7 @@ def site(prefix, session_folder):
     if reason := no_rabbit():
         pytest.skip(reason)
     with Service(prefix, session_folder / "auth", "--debug") as running:
-        for name in ("alice@example.org", "bob@example.org", "root@example.org"):
+        for name in ("alice@example.org", "bob@example.org", "eve@example.org", "root@example.org"):
             running.command("user", "add", name, "--password-stdin", *(["--admin"] if "root" in name else []),
                             stdin=PASSWORD + "\n")
         yield running

@@ -318,7 +318,7 @@ def test_sdk_reads_every_reply(site, monkeypatch):
 
 def test_policy_made_by_configure(site, original, user_environment):
     """A26: the original's command makes project and policy, and writes the policy's id."""
-    assert log_in([original, "login"], user_environment, sign_in_at(site))[0] == 0
+    assert log_in([original, "login"], user_environment, sign_in_at(site, "root@example.org"))[0] == 0
     words = ["configure", "--contact-email", "a@example.org", "--auth-policy-display-name", "site policy",
              "--auth-policy-description", "of the site", "--allowed-domains", "example.org,*.example.edu",
              "--excluded-domains", "evil.org", "--auth-timeout", "30", "guarded"]
@@ -345,7 +345,7 @@ client.run(endpoint_id=endpoint, function_id=function)
 
 def test_step_up_at_a_submit(site, visitor, user_environment, asked):
     """A25: the submit is refused with what is missing, the SDK asks for that sign-in and repeats the call once."""
-    token = visitor.tokens("alice@example.org")["auth.globus.org"]["access_token"]
+    token = visitor.tokens("eve@example.org")["auth.globus.org"]["access_token"]
 
     def post(path, body):
         return visitor.http.post(visitor.url + path, json=body, timeout=20,
@@ -354,7 +354,7 @@ def test_step_up_at_a_submit(site, visitor, user_environment, asked):
     project = post("/v2/api/projects", {"project": {"display_name": "p"}})["project"]["id"]
     policy = post("/v2/api/policies", {"policy": {"project_id": project, "display_name": "two factors",
                                                   "required_mfa": True}})["policy"]["id"]
-    assert log_in([sys.executable, "-c", SCRIPT], user_environment, sign_in_at(site))[0] == 0
+    assert log_in([sys.executable, "-c", SCRIPT], user_environment, sign_in_at(site, "eve@example.org"))[0] == 0
     terminal = Terminal([sys.executable, "-c", STEP_UP, policy], user_environment)
     try:
         terminal.until("Authorization Code here:")
@@ -364,11 +364,11 @@ def test_step_up_at_a_submit(site, visitor, user_environment, asked):
         assert "second factor" in query["session_message"][0] and "prompt" not in query
         # Somebody signs in who has none; the page says so, and no code comes of it.
         page = Visitor(site.url)
-        refused = page.send(page.http.get(login_url(said), timeout=20), action="sign-in", username="alice@example.org",
+        refused = page.send(page.http.get(login_url(said), timeout=20), action="sign-in", username="eve@example.org",
                             password="correct horse battery")
         assert refused.status_code == 403 and "second factor" in refused.text
         # A sign-in without these demands lets the SDK go on: the repeated call fails for good.
-        terminal.type(sign_in_at(site)(login_url(said).split("&session_")[0]))
+        terminal.type(sign_in_at(site, "eve@example.org")(login_url(said).split("&session_")[0]))
         assert terminal.end() != 0
     finally:
         terminal.close()

@@ -136,7 +136,7 @@ class Browser:
 
     @property
     def text(self) -> str:
-        return self.find("body").text
+        return self.run("return document.body ? document.body.innerText : ''")  # one step: the page may change
 
     def keys(self, *names: str) -> None:
         """Presses keys one after the other: "tab", "enter", or plain text."""

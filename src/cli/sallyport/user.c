@@ -144,10 +144,10 @@ static int link_job(struct db *db, void *arg, struct err *err)
 
 int cmd_user_link(const struct args *a)
 {
-    struct work w = {.a = a, .out = named("linked", args_operand(a, 0))};
     bool alone = args_has(a, "--alone");
     if (alone == (args_operand(a, 1) != NULL))
         return usage(a->command, "Give either TO or --alone.");
+    struct work w = {.a = a, .out = named("linked", args_operand(a, 0))};
     int rc = ledger_run(a, link_job, &w, prepare);
     return finish(a, &w, rc,
                   alone ? "The user has an identity set of its own now."
