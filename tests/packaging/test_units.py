@@ -19,12 +19,15 @@ UNITS = ("globus-compute-endpoint@.service", "sallyport.service")
 
 @pytest.fixture
 def unit(prefix, folder):
-    """An installed unit under a name that systemd-analyze takes."""
+    """An installed unit under a name that systemd-analyze takes.  Its programs are where the tree is
+    now, which need not be where it was built for (DESTDIR)."""
     def get(name):
         source = prefix / "lib" / "systemd" / "system" / name
         if not source.exists():
             pytest.skip(f"{source} is not installed")
-        return shutil.copy(source, folder / name.replace("@", "@site"))
+        copy = folder / name.replace("@", "@site")
+        copy.write_text(re.sub(r"^(Exec\w+=)\S+/(?=bin/)", rf"\1{prefix}/", source.read_text(), flags=re.M))
+        return copy
     return get
 
 
