@@ -211,6 +211,7 @@ async function tasksPage() {
 
 const STEPS = {
   "waiting-for-nodes": "waiting for a node", "waiting-for-launch": "at a node", running: "running",
+  "execution-start": "function starts", "execution-end": "function ends",
   "exec-start": "function starts", "exec-end": "function ends", received: "at the endpoint",
 };
 

@@ -48,8 +48,12 @@ double look_seconds(struct db_rows *rows, int column); /* microseconds there; 0 
 #define PRESENCE_LAG_S 25
 bool look_is_online(struct db_rows *rows, int seen, int period, int active);
 
-/* What people call the owner, with auth_identities as i: a client goes by its name. */
-#define OWNER_NAME "CASE WHEN i.kind = 'client' THEN i.name ELSE i.username END"
+/* What people call the owner, with auth_identities as i: a client goes by its name and that of the
+ * user whose it is. */
+#define OWNER_NAME                                                                                 \
+    "CASE WHEN i.kind = 'client' THEN i.name || COALESCE((SELECT ' (' || MIN(a.username) || ')' "  \
+    "FROM auth_identities a WHERE a.set_id = i.set_id AND a.kind = 'user'), '') ELSE i.username "  \
+    "END"
 
 void web_endpoints(struct req *r);
 void web_endpoint(struct req *r);

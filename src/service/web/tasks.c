@@ -172,6 +172,24 @@ static void add_result(struct json_object *o, struct json_object *steps, const v
     buf_free(&text);
 }
 
+/* Steps by time; those that have none come last while the task is under way.  Afterwards they are
+ * of no interest: a fast result is there before the ledger has written that the task was sent. */
+static struct json_object *in_order(struct json_object *steps, bool under_way)
+{
+    struct json_object *list = json_object_new_array(), *open = json_object_new_array();
+    size_t n = json_object_array_length(steps);
+    for (size_t i = 0; i < n; i++) {
+        struct json_object *s = json_object_array_get_idx(steps, i);
+        json_object_array_add(json_at(s, "at") != NULL ? list : open, json_object_get(s));
+    }
+    json_object_array_sort(list, by_time);
+    n = under_way ? json_object_array_length(open) : 0;
+    for (size_t i = 0; i < n; i++)
+        json_object_array_add(list, json_object_get(json_object_array_get_idx(open, i)));
+    json_object_put(open);
+    return list;
+}
+
 static int one_job(struct look *l, struct db *db, struct err *err)
 {
     struct db_rows *rows =
@@ -202,19 +220,7 @@ static int one_job(struct look *l, struct db *db, struct err *err)
         }
         add_result(o, steps, body, n);
         add_step(steps, "result kept", look_seconds(rows, 3));
-        /* Steps without a time stay at the end. */
-        struct json_object *known = json_object_new_array(), *open = json_object_new_array();
-        size_t count = json_object_array_length(steps);
-        for (size_t i = 0; i < count; i++) {
-            struct json_object *s = json_object_array_get_idx(steps, i);
-            json_object_array_add(json_at(s, "at") != NULL ? known : open, json_object_get(s));
-        }
-        json_object_array_sort(known, by_time);
-        count = json_object_array_length(open);
-        for (size_t i = 0; i < count; i++)
-            json_object_array_add(known, json_object_get(json_object_array_get_idx(open, i)));
-        json_add(o, "steps", known);
-        json_object_put(open);
+        json_add(o, "steps", in_order(steps, db_is_null(rows, 3)));
         json_object_put(steps);
         buf_free(&file);
     }
