@@ -72,7 +72,7 @@ def test_makes_a_block(drive, double, name, folder):
     wait_for("the job's end", lambda: system.alive() == [])
     if name == "polaris.yaml.j2":
         script = next(p for p in (d.dir / "submit_scripts").iterdir() if p.suffix not in
-                      (".sh", ".stdout", ".stderr"))
+                      (".sh", ".stdout", ".stderr", ".nodes"))
         lines = script.read_text().splitlines()
         assert "#PBS -l walltime=3600" in lines
         assert "#PBS -l select=2:ncpus=1" in lines

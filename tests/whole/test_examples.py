@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from support.process import processes_of, wait_for
+from support.process import processes_of
 from support.sdk import run_script
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
@@ -82,11 +82,3 @@ def test_an_exception_is_the_users_own(site, user):
             print(repr(ex.submit(fails).exception(60)))
         """, user("ada"), site.endpoint_id).check()
     assert "ZeroDivisionError: mine" in ran.out
-
-
-def test_stop_ends_all_of_it(site, user, accounts):
-    """Last in the file: nothing of the accounts is left, and the exit status is 0."""
-    submit(user("ada"), site, {})
-    assert site.stop() == 0
-    for who in ("ada", "bob"):
-        wait_for(f"end of {who}'s processes", lambda: not processes_of(accounts.get(who).uid), 20)

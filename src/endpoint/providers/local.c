@@ -128,6 +128,34 @@ static void tell_waiting(struct local *own)
     }
 }
 
+/* The session of a process, 0 when it is gone. */
+static pid_t session_of(const char *pid)
+{
+    char path[64];
+    int session = 0;
+    autobuf struct buf stat = BUF_INIT;
+    snprintf(path, sizeof(path), "/proc/%.20s/stat", pid);
+    if (fs_read(path, 4096, &stat, NULL) != 0 || stat.data == NULL)
+        return 0;
+    const char *rest = strrchr(stat.data, ')'); /* behind the name, which may hold anything */
+    if (rest == NULL || sscanf(rest + 1, " %*c %*d %*d %d", &session) != 1)
+        return 0;
+    return session;
+}
+
+/* Launchers give what they start process groups of its own; the session holds them all. */
+static void end_session(pid_t session)
+{
+    DIR *proc = opendir("/proc");
+    const struct dirent *e;
+    kill(-session, SIGKILL);
+    while (proc != NULL && (e = readdir(proc)) != NULL)
+        if (isdigit((unsigned char)e->d_name[0]) && session_of(e->d_name) == session)
+            kill((pid_t)strtol(e->d_name, NULL, 10), SIGKILL);
+    if (proc != NULL)
+        closedir(proc);
+}
+
 static void ended_cb(void *arg, pid_t pid, const siginfo_t *si)
 {
     struct shell *s = arg;
@@ -142,7 +170,7 @@ static void ended_cb(void *arg, pid_t pid, const siginfo_t *si)
         s->note = "Killed";
     snprintf(text, sizeof(text), "%d\n", s->exit_code);
     write_code(s, text);
-    kill(-pid, SIGKILL); /* what the script left behind */
+    end_session(pid); /* what the script left behind */
     loop_timer_set(s->owner->tell, 0, 0);
     tell_waiting(s->owner);
 }
