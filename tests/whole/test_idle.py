@@ -51,7 +51,7 @@ def restless(prefix, service, accounts, session_folder):
     client = service.client("administrator of the restless site")
     with Manager(prefix, folder, service.environment(folder, client), "restless") as manager:
         manager.configure()
-        manager.map_identities((r"ada@example\.org", accounts.get("ada").name))
+        manager.map_identities((r"ada@example\.org", accounts.get("restless").name))
         manager.write("user_config_template.yaml", TEMPLATE)
         manager.write("user_config_schema.json", {})
         manager.write("user_environment.yaml",
@@ -67,7 +67,7 @@ def submit(environment, site, config, pauses=(0,)):
 
 
 def test_gone_when_idle_and_back_with_the_next_task(restless, user, accounts):
-    uid = accounts.get("ada").uid
+    uid = accounts.get("restless").uid
     assert submit(user("ada"), restless, {"WHO": "one"})[0].startswith("[0,")
     assert processes_of(uid)
     wait_for("the idle user endpoint to leave", lambda: not processes_of(uid), 40)
