@@ -55,7 +55,8 @@ def test_tasks_from_submit_to_result(site, prefix, accounts, folder):
     if reason := why_not():
         pytest.skip(reason)
     account = accounts.get("alice").name
-    owner = site.environment(folder / "owner", site.client("site", "bob@example.org"))
+    site.command("user", "add", "owner@example.org", "--password-stdin", stdin=PASSWORD + "\n")
+    owner = site.environment(folder / "owner", site.client("site", "owner@example.org"))
     user = site.environment(folder / "user", site.client("runner", "alice@example.org"))
     with Manager(prefix, folder / "site", owner) as manager, Browser(1100, 1000) as page:
         manager.configure()
@@ -81,7 +82,7 @@ def test_tasks_from_submit_to_result(site, prefix, accounts, folder):
         page.go(site.url + "/web/#/endpoints")
         seen(page, "online")
         # Its owner sees who runs there, not what; another user sees nothing; an administrator sees as whom.
-        sign_in(page, site, "bob@example.org")
+        sign_in(page, site, "owner@example.org")
         seen(page, "runner")
         page.go(site.url + "/web/#/tasks")
         seen(page, "No tasks.")
