@@ -41,6 +41,7 @@ TOP = pathlib.Path(__file__).resolve().parent.parent
 PR_SET_CHILD_SUBREAPER = 36
 UNIT_TIMEOUT_S = 600
 FOLDER_TIMEOUT_S = 900
+SLOW_FIRST = ("providers", "endpoint", "service", "peers", "whole", "auth")  # so that none ends last, alone
 
 
 @dataclass
@@ -260,7 +261,9 @@ def leftovers(run: Run) -> None:
 
 def tests_folders(run: Run) -> list[pathlib.Path]:
     folders = {path.parent for path in (TOP / "tests").glob("*/test_*.py")}
-    return [folder for folder in sorted(folders) if run.wants(folder.name)]
+    order = {name: i for i, name in enumerate(SLOW_FIRST)}
+    return sorted((folder for folder in folders if run.wants(folder.name)),
+                  key=lambda folder: (order.get(folder.name, len(order)), folder.name))
 
 
 def sanitized(run: Run) -> None:

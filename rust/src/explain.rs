@@ -218,7 +218,13 @@ fn refused_words(f: &Found, extra: &[Step]) -> String {
         let item = if prefix == 1 { "item" } else { "items" };
         return format!("Expected at most {prefix} {item} but found {} extra: {rest}", extra.len());
     }
-    let mut shown: Vec<String> = extra
+    // The engine finds them in no particular order; Python names items as they stand.
+    let mut in_order: Vec<&Step> = extra.iter().collect();
+    in_order.sort_by_key(|step| match step {
+        Step::Key(_) => 0,
+        Step::Index(i) => *i,
+    });
+    let mut shown: Vec<String> = in_order
         .iter()
         .map(|step| match step {
             Step::Key(k) => quoted_exact(k),

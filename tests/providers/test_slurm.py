@@ -168,6 +168,7 @@ def test_killed_endpoint(cluster, start):
     other.down()
 
 
+@pytest.mark.timeout(300)
 def test_database_away(cluster, start):
     if not cluster.accounting:
         pytest.skip("this cluster has no accounting")
@@ -181,7 +182,7 @@ def test_database_away(cluster, start):
         assert d.states() == ["RUNNING"]
         job = d.blocks()[0]["job_id"]
         cluster.run("scancel", job)
-        d.expect("ended", 30)
+        d.expect("ended", 90)
     finally:
         cluster.start_database()
     # The database is behind for some time: what it does not know has not ended.
