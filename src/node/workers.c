@@ -233,8 +233,9 @@ static void slot_cb(void *arg, int fd, uint32_t revents)
         if (n < 256 << 10)
             break;
     }
-    enum slot_state before = s->state;
-    if (slot_parse(s) && before == SLOT_BUSY)
+    /* The first answer of a new worker may be here before the fork server's word of its birth. */
+    bool had_task = s->task_id != NULL;
+    if (slot_parse(s) && had_task)
         slot_next(s);
 }
 
