@@ -4,6 +4,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/file.h>
@@ -86,6 +88,21 @@ static int taken(const char *path, const struct stat *st, const char *content, s
     return 1;
 }
 
+/* The owner is dead, yet something holds its lock: a child that it had just forked and that is
+ * about to leave (or an owner on another host, where the lock travels).  Worth a moment. */
+static enum lock_state lock_look_again(const char *lock_path, const char *content)
+{
+    enum lock_state lock = LOCK_HELD;
+    long pid = strtol(content, NULL, 10);
+    if (pid < 1 || kill((pid_t)pid, 0) == 0 || errno != ESRCH)
+        return lock;
+    for (int i = 0; i < 20 && lock == LOCK_HELD; i++) {
+        usleep(100 * 1000);
+        lock = lock_look(lock_path);
+    }
+    return lock;
+}
+
 int pidfile_check(const char *path, unsigned fresh_s, struct err *err)
 {
     autoclose int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
@@ -98,6 +115,8 @@ int pidfile_check(const char *path, unsigned fresh_s, struct err *err)
     read_text(fd, content, sizeof(content));
     autofree char *lock_path = lock_path_of(path);
     enum lock_state lock = lock_look(lock_path);
+    if (lock == LOCK_HELD)
+        lock = lock_look_again(lock_path, content);
     bool fresh = time(NULL) - st.st_mtime < (time_t)fresh_s;
     if (lock == LOCK_HELD || (lock == LOCK_UNKNOWN && fresh))
         return taken(path, &st, content, err);
