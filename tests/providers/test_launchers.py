@@ -16,12 +16,14 @@ ROOT_OVERRIDES = {"openmpi": "--allow-run-as-root --oversubscribe", "mpich": ""}
 
 @pytest.fixture
 def tools(folder):
-    """A folder in front of PATH, with an ssh that drops options and the host's name."""
+    """A folder in front of PATH, with an ssh that drops options and the host's name and sets SHELL,
+    as a real one does: GNU parallel counts on it."""
     bin = folder / "bin"
     bin.mkdir()
     (bin / "ssh").write_text("#!/bin/sh\nwhile [ \"${1#-}\" != \"$1\" ]; do\n"
                              "    case $1 in -l | -p | -o) shift ;; esac\n    shift\ndone\n"
-                             f"echo \"$1\" >> {folder}/hosts\nshift\n[ \"$1\" != -- ] || shift\nexec sh -c \"$*\"\n")
+                             f"echo \"$1\" >> {folder}/hosts\nshift\n[ \"$1\" != -- ] || shift\n"
+                             "export SHELL=/bin/bash\nexec sh -c \"$*\"\n")
     (bin / "ssh").chmod(0o755)
     return bin
 
