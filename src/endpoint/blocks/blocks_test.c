@@ -85,6 +85,12 @@ static void cancel_old(struct provider *p, const struct old_job *jobs, size_t n,
 }
 
 static const struct option_spec no_options[] = {{NULL, OPT_ANY, NULL}};
+static const struct provider_work pretend_work = {
+    .submit = submit,
+    .poll = poll_jobs,
+    .cancel = cancel,
+    .cancel_old = cancel_old,
+};
 static const struct provider_kind pretend = {
     .type = "PretendProvider",
     .launcher = "SimpleLauncher",
@@ -93,10 +99,7 @@ static const struct provider_kind pretend = {
     .script = ".sh",
     .out = ".out",
     .err = ".err",
-    .submit = submit,
-    .poll = poll_jobs,
-    .cancel = cancel,
-    .cancel_old = cancel_old,
+    .work = &pretend_work,
 };
 
 /* ---- the endpoint around it ------------------------------------------------------------------ */

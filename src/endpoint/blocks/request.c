@@ -78,7 +78,7 @@ void blocks_cancel(struct blocks *b, struct block **list, size_t n)
         l->names[l->n++] = xstrdup(k->job_name);
     }
     if (l->n > 0)
-        b->provider->kind->cancel(b->provider, ids, l->n, gone_cb, l);
+        b->provider->kind->work->cancel(b->provider, ids, l->n, gone_cb, l);
     else
         gone_cb(l, false);
     free(ids);
@@ -92,8 +92,8 @@ static void cancel_by_name(struct blocks *b, const struct block *k)
 {
     struct leave *l = leave_create(b, 1);
     l->names[l->n++] = xstrdup(k->job_name);
-    b->provider->kind->cancel_old(b->provider, &(struct old_job){.name = k->job_name, .id = ""}, 1,
-                                  gone_cb, l);
+    b->provider->kind->work->cancel_old(
+        b->provider, &(struct old_job){.name = k->job_name, .id = ""}, 1, gone_cb, l);
 }
 
 static void submitted_cb(void *arg, const struct submitted *s)
@@ -193,7 +193,7 @@ void block_request(struct blocks *b)
     write_launch(b, k, &script);
     log_info("block=%s event=requested job_name=%s", k->id, k->job_name);
     jobs_file_add(b->file, k->job_name, "");
-    kind->submit(b->provider, k->job_name, script.data, submitted_cb, k);
+    kind->work->submit(b->provider, k->job_name, script.data, submitted_cb, k);
 }
 
 void blocks_end_old_jobs(struct blocks *b)
@@ -217,7 +217,7 @@ void blocks_end_old_jobs(struct blocks *b)
     if (b->old_provider != NULL) {
         struct leave *l = leave_create(b, 0);
         l->old = true;
-        b->old_provider->kind->cancel_old(b->old_provider, jobs, n, gone_cb, l);
+        b->old_provider->kind->work->cancel_old(b->old_provider, jobs, n, gone_cb, l);
     } else {
         log_error("they cannot be cancelled, cancel them by hand: %s", err.text);
     }

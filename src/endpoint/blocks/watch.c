@@ -100,7 +100,7 @@ void blocks_poll(struct blocks *b)
     b->polled_us = n > 0 ? now : 0;
     if (n > 0) {
         b->polling = true;
-        b->provider->kind->poll(b->provider, ids, n, polled_cb, b);
+        b->provider->kind->work->poll(b->provider, ids, n, polled_cb, b);
     }
     free(ids);
 }

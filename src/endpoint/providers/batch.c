@@ -158,8 +158,8 @@ static int write_files(struct provider *p, const struct batch_job *j, struct err
     return fs_write(j->path, text.data, text.len, 0700, false, err);
 }
 
-void batch_submit(struct provider *p, const char *job_name, const char *script, submitted_f *cb,
-                  void *arg)
+static void submit(struct provider *p, const char *job_name, const char *script, submitted_f *cb,
+                   void *arg)
 {
     struct err err = ERR_INIT;
     const struct batch_kind *k = p->kind->batch;
@@ -259,7 +259,7 @@ static void again_cb(void *arg)
     command_run(c->p, c->command, NULL, cancelled_cb, c);
 }
 
-static void cancel(struct provider *p, struct buf *command, cancelled_f *cb, void *arg)
+static void start_cancellation(struct provider *p, struct buf *command, cancelled_f *cb, void *arg)
 {
     struct cancellation *c = xcalloc(1, sizeof(*c));
     *c = (struct cancellation){.p = p, .command = buf_take(command), .cb = cb, .arg = arg};
@@ -269,21 +269,15 @@ static void cancel(struct provider *p, struct buf *command, cancelled_f *cb, voi
     again_cb(c);
 }
 
-void batch_forget_cancellations(struct provider *p)
-{
-    while (batch_of(p)->cancelling != NULL)
-        cancellation_free(batch_of(p)->cancelling);
-}
-
-void batch_cancel(struct provider *p, const char *const *ids, size_t n, cancelled_f *cb, void *arg)
+static void cancel(struct provider *p, const char *const *ids, size_t n, cancelled_f *cb, void *arg)
 {
     struct buf command = BUF_INIT;
     p->kind->batch->cancel_command(&command, p, ids, n);
-    cancel(p, &command, cb, arg);
+    start_cancellation(p, &command, cb, arg);
 }
 
-void batch_cancel_old(struct provider *p, const struct old_job *jobs, size_t n, cancelled_f *cb,
-                      void *arg)
+static void cancel_old(struct provider *p, const struct old_job *jobs, size_t n, cancelled_f *cb,
+                       void *arg)
 {
     struct buf command = BUF_INIT;
     for (size_t i = 0; i < n; i++) {
@@ -291,5 +285,29 @@ void batch_cancel_old(struct provider *p, const struct old_job *jobs, size_t n, 
             buf_str(&command, " && ");
         p->kind->batch->cancel_old_command(&command, p, &jobs[i]);
     }
-    cancel(p, &command, cb, arg);
+    start_cancellation(p, &command, cb, arg);
 }
+
+static void *create(struct provider *p)
+{
+    struct batch *own = xcalloc(1, sizeof(*own));
+    own->seen = map_create();
+    return own;
+}
+
+static void destroy(struct provider *p)
+{
+    while (batch_of(p)->cancelling != NULL)
+        cancellation_free(batch_of(p)->cancelling);
+    batch_forget_submitted(p);
+    free(batch_of(p));
+}
+
+const struct provider_work batch_work = {
+    .create = create,
+    .destroy = destroy,
+    .submit = submit,
+    .poll = batch_poll,
+    .cancel = cancel,
+    .cancel_old = cancel_old,
+};

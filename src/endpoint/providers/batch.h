@@ -58,24 +58,17 @@ struct batch {
     struct cancellation *cancelling;
 };
 
-/* The functions of provider_kind for those kinds. */
-void *batch_create(struct provider *p);
-void batch_destroy(struct provider *p);
-void batch_submit(struct provider *p, const char *job_name, const char *script, submitted_f *cb,
-                  void *arg);
-void batch_poll(struct provider *p, const char *const *ids, size_t n, polled_f *cb, void *arg);
-void batch_cancel(struct provider *p, const char *const *ids, size_t n, cancelled_f *cb, void *arg);
-void batch_cancel_old(struct provider *p, const struct old_job *jobs, size_t n, cancelled_f *cb,
-                      void *arg);
+extern const struct provider_work batch_work;
 
 static inline struct batch *batch_of(const struct provider *p)
 {
     return p->own;
 }
 
-/* batch.c: those that wait for their next try. */
-void batch_forget_cancellations(struct provider *p);
-/* poll.c: remembers when a job was submitted. */
+/* poll.c */
+void batch_poll(struct provider *p, const char *const *ids, size_t n, polled_f *cb, void *arg);
+void batch_forget_submitted(struct provider *p);
+/* Remembers when a job was submitted. */
 void batch_note_submitted(struct provider *p, const char *id, const char *job_name);
 
 /* ---- pieces of scripts ---- */

@@ -117,10 +117,5 @@ const struct provider_kind provider_grid_engine = {
     .out = ".submit.stdout",
     .err = ".submit.stderr",
     .batch = &batch,
-    .create = batch_create,
-    .destroy = batch_destroy,
-    .submit = batch_submit,
-    .poll = batch_poll,
-    .cancel = batch_cancel,
-    .cancel_old = batch_cancel_old,
+    .work = &batch_work,
 };

@@ -330,6 +330,15 @@ static void local_cancel_old(struct provider *p, const struct old_job *jobs, siz
     cb(arg, true);
 }
 
+static const struct provider_work work = {
+    .create = local_create,
+    .destroy = local_destroy,
+    .submit = local_submit,
+    .poll = local_poll,
+    .cancel = local_cancel,
+    .cancel_old = local_cancel_old,
+};
+
 const struct provider_kind provider_local = {
     .type = "LocalProvider",
     .launcher = "SingleNodeLauncher",
@@ -339,10 +348,5 @@ const struct provider_kind provider_local = {
     .script = ".sh",
     .out = ".sh.out",
     .err = ".sh.err",
-    .create = local_create,
-    .destroy = local_destroy,
-    .submit = local_submit,
-    .poll = local_poll,
-    .cancel = local_cancel,
-    .cancel_old = local_cancel_old,
+    .work = &work,
 };

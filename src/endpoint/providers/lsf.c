@@ -175,10 +175,5 @@ const struct provider_kind provider_lsf = {
     .batch = &batch,
     .check = check,
     .derive = derive,
-    .create = batch_create,
-    .destroy = batch_destroy,
-    .submit = batch_submit,
-    .poll = batch_poll,
-    .cancel = batch_cancel,
-    .cancel_old = batch_cancel_old,
+    .work = &batch_work,
 };

@@ -38,13 +38,6 @@ struct poll {
     void *arg;
 };
 
-void *batch_create(struct provider *p)
-{
-    struct batch *own = xcalloc(1, sizeof(*own));
-    own->seen = map_create();
-    return own;
-}
-
 static void seen_free(void *arg)
 {
     struct seen *s = arg;
@@ -53,12 +46,9 @@ static void seen_free(void *arg)
     free(s);
 }
 
-void batch_destroy(struct provider *p)
+void batch_forget_submitted(struct provider *p)
 {
-    struct batch *own = batch_of(p);
-    batch_forget_cancellations(p);
-    map_destroy(own->seen, seen_free);
-    free(own);
+    map_destroy(batch_of(p)->seen, seen_free);
 }
 
 static struct seen *seen_of(struct provider *p, const char *id)

@@ -66,7 +66,7 @@ int provider_check(struct json_object *options, struct err *err)
     const struct provider_kind *k = kind_of(options);
     if (k == NULL)
         return unknown_type(options, err);
-    if (k->submit == NULL) /* known by name only: says why */
+    if (k->work == NULL) /* known by name only: says why */
         return k->check(options, err);
     if (options_check(k, options, err) != 0)
         return -1;
@@ -94,8 +94,8 @@ struct provider *provider_create(struct loop *l, struct json_object *options, co
         provider_destroy(p);
         return NULL;
     }
-    if (k->create != NULL)
-        p->own = k->create(p);
+    if (k->work->create != NULL)
+        p->own = k->work->create(p);
     return p;
 }
 
@@ -104,8 +104,8 @@ void provider_destroy(struct provider *p)
     if (p == NULL)
         return;
     command_queue_destroy(p->commands);
-    if (p->kind->destroy != NULL && p->own != NULL)
-        p->kind->destroy(p);
+    if (p->kind->work->destroy != NULL && p->own != NULL)
+        p->kind->work->destroy(p);
     json_object_put(p->options);
     free(p->script_dir);
     free(p);

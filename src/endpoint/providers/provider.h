@@ -76,6 +76,20 @@ typedef void cancelled_f(void *arg, bool gone);
 
 struct batch_kind;
 
+/* What is done with jobs. */
+struct provider_work {
+    void *(*create)(struct provider *p); /* the kind's own state; NULL = none */
+    void (*destroy)(struct provider *p);
+    void (*submit)(struct provider *p, const char *job_name, const char *script, submitted_f *cb,
+                   void *arg);
+    void (*poll)(struct provider *p, const char *const *ids, size_t n, polled_f *cb, void *arg);
+    void (*cancel)(struct provider *p, const char *const *ids, size_t n, cancelled_f *cb,
+                   void *arg);
+    /* Cancels what still runs of them, and nothing that has another name. */
+    void (*cancel_old)(struct provider *p, const struct old_job *jobs, size_t n, cancelled_f *cb,
+                       void *arg);
+};
+
 struct provider_kind {
     const char *type;
     const char *launcher;              /* default; NULL = it has none, and no such option */
@@ -90,16 +104,7 @@ struct provider_kind {
     int (*check)(struct json_object *options, struct err *err);
     /* Options that follow from others are filled in; NULL = none. */
     void (*derive)(struct json_object *options);
-    void *(*create)(struct provider *p); /* the kind's own state; NULL = none */
-    void (*destroy)(struct provider *p);
-    void (*submit)(struct provider *p, const char *job_name, const char *script, submitted_f *cb,
-                   void *arg);
-    void (*poll)(struct provider *p, const char *const *ids, size_t n, polled_f *cb, void *arg);
-    void (*cancel)(struct provider *p, const char *const *ids, size_t n, cancelled_f *cb,
-                   void *arg);
-    /* Cancels what still runs of them, and nothing that has another name. */
-    void (*cancel_old)(struct provider *p, const struct old_job *jobs, size_t n, cancelled_f *cb,
-                       void *arg);
+    const struct provider_work *work; /* NULL = a name that we only know */
 };
 
 struct command_queue;
