@@ -1,10 +1,13 @@
 #include "endpoint/providers/asked.h"
 
+#include <ctype.h>
 #include <string.h>
+#include <strings.h>
 
 #include "lib/base/alloc.h"
 
 #define NOTE_MAX 300
+#define COLUMNS 8
 
 void asked_init(struct asked *a, const char *const *ids, size_t n)
 {
@@ -97,4 +100,23 @@ int words_of_line(const char **text, struct word *words, size_t max)
 bool word_is(struct word w, const char *text)
 {
     return strlen(text) == w.n && memcmp(w.p, text, w.n) == 0;
+}
+
+enum job_state state_of_word(const struct state_word *table, struct word w)
+{
+    for (; table->word != NULL; table++)
+        if (strlen(table->word) == w.n && strncasecmp(table->word, w.p, w.n) == 0)
+            return table->state;
+    return JOB_UNKNOWN;
+}
+
+void asked_read_table(struct asked *a, const char *text, unsigned column,
+                      const struct state_word *table)
+{
+    struct word w[COLUMNS];
+    if (column >= COLUMNS)
+        return;
+    for (int n; (n = words_of_line(&text, w, column + 1)) >= 0;)
+        if (n == (int)column + 1 && isdigit((unsigned char)*w[0].p))
+            asked_state(a, w[0].p, w[0].n, state_of_word(table, w[column]));
 }

@@ -44,4 +44,16 @@ struct word {
 int words_of_line(const char **text, struct word *words, size_t max);
 bool word_is(struct word w, const char *text);
 
+/* A scheduler's words for the states of jobs; a table ends with word NULL. */
+struct state_word {
+    const char *word;
+    enum job_state state;
+};
+/* Upper and lower case are the same; JOB_UNKNOWN when the table has no such word. */
+enum job_state state_of_word(const struct state_word *table, struct word w);
+/* Lines that begin with a numeric id and have a state in that column (0 is the id's); others,
+ * headings and rules for example, are passed over. */
+void asked_read_table(struct asked *a, const char *text, unsigned column,
+                      const struct state_word *table);
+
 #endif

@@ -1,7 +1,5 @@
 /* CobaltProvider, which later releases of the original no longer have: qsub -n -t, qstat, qdel. */
-#include <ctype.h>
 #include <string.h>
-#include <strings.h>
 
 #include "endpoint/providers/batch.h"
 
@@ -64,32 +62,19 @@ static void status_command(struct buf *out, struct provider *p, const char *cons
     buf_str(out, "qstat -u $USER");
 }
 
-static enum job_state state_of(struct word w)
-{
-    static const struct {
-        const char *word;
-        enum job_state state;
-    } table[] = {
-        {"queued", JOB_PENDING},    {"starting", JOB_PENDING},  {"running", JOB_RUNNING},
-        {"exiting", JOB_COMPLETED}, {"killing", JOB_COMPLETED}, {"user_hold", JOB_HELD},
-        {"admin_hold", JOB_HELD},   {"dep_hold", JOB_HELD},     {"maxrun_hold", JOB_HELD},
-    };
-    for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++)
-        if (strlen(table[i].word) == w.n && strncasecmp(table[i].word, w.p, w.n) == 0)
-            return table[i].state;
-    return JOB_UNKNOWN;
-}
+static const struct state_word states[] = {
+    {"queued", JOB_PENDING},    {"starting", JOB_PENDING},  {"running", JOB_RUNNING},
+    {"exiting", JOB_COMPLETED}, {"killing", JOB_COMPLETED}, {"user_hold", JOB_HELD},
+    {"admin_hold", JOB_HELD},   {"dep_hold", JOB_HELD},     {"maxrun_hold", JOB_HELD},
+    {NULL, JOB_UNKNOWN},
+};
 
 /* JobID  User  WallTime  Nodes  State  Location, under a rule of "=" */
 static enum reading read_status(struct provider *p, const struct answer *a, struct asked *asked)
 {
-    const char *text = a->out;
-    struct word w[5];
     if (a->exit_code != 0)
         return READ_NOTHING;
-    for (int n; (n = words_of_line(&text, w, 5)) >= 0;)
-        if (n == 5 && isdigit((unsigned char)*w[0].p))
-            asked_state(asked, w[0].p, w[0].n, state_of(w[4]));
+    asked_read_table(asked, a->out, 4, states);
     return READ_ALL;
 }
 

@@ -153,35 +153,18 @@ static void status_command(struct buf *out, struct provider *p, const char *cons
     buf_str(out, " -af:jr JobStatus");
 }
 
-static enum job_state state_of(struct word w)
-{
-    switch (w.n == 1 ? *w.p : '?') {
-    case '1':
-        return JOB_PENDING;
-    case '2':
-    case '7': /* suspended on its machine; it goes on by itself */
-        return JOB_RUNNING;
-    case '3':
-        return JOB_CANCELLED;
-    case '4':
-        return JOB_COMPLETED;
-    case '5':
-    case '6':
-        return JOB_FAILED;
-    default:
-        return JOB_UNKNOWN;
-    }
-}
+static const struct state_word states[] = {
+    {"1", JOB_PENDING},  {"2", JOB_RUNNING}, {"3", JOB_CANCELLED}, {"4", JOB_COMPLETED},
+    {"5", JOB_FAILED},   {"6", JOB_FAILED},  {"7", JOB_RUNNING}, /* suspended on its machine; it
+                                                                    goes on by itself */
+    {NULL, JOB_UNKNOWN},
+};
 
 static enum reading read_status(struct provider *p, const struct answer *a, struct asked *asked)
 {
-    const char *text = a->out;
-    struct word w[2];
     if (a->exit_code != 0)
         return READ_NOTHING;
-    for (int n; (n = words_of_line(&text, w, 2)) >= 0;)
-        if (n == 2 && isdigit((unsigned char)*w[0].p))
-            asked_state(asked, w[0].p, w[0].n, state_of(w[1]));
+    asked_read_table(asked, a->out, 1, states);
     return READ_ALL;
 }
 

@@ -1,5 +1,4 @@
 /* GridEngineProvider: qsub -terse, qstat without arguments, qdel. */
-#include <ctype.h>
 #include <string.h>
 
 #include "endpoint/providers/batch.h"
@@ -43,39 +42,20 @@ static void status_command(struct buf *out, struct provider *p, const char *cons
     buf_str(out, "qstat");
 }
 
-static enum job_state state_of(struct word w)
-{
-    static const struct {
-        const char *word;
-        enum job_state state;
-    } table[] = {
-        {"qw", JOB_PENDING},    {"hqw", JOB_PENDING},   {"hrwq", JOB_PENDING},
-        {"hrqw", JOB_PENDING},  {"rr", JOB_PENDING},    {"r", JOB_RUNNING},
-        {"hr", JOB_RUNNING},    {"s", JOB_FAILED},      {"ts", JOB_FAILED},
-        {"t", JOB_FAILED},      {"eqw", JOB_FAILED},    {"ehqw", JOB_FAILED},
-        {"ehrqw", JOB_FAILED},  {"d", JOB_COMPLETED},   {"dr", JOB_COMPLETED},
-        {"dt", JOB_COMPLETED},  {"drt", JOB_COMPLETED}, {"ds", JOB_COMPLETED},
-        {"drs", JOB_COMPLETED},
-    };
-    char lower[16] = "";
-    for (size_t i = 0; i < w.n && i < sizeof(lower) - 1; i++)
-        lower[i] = (char)tolower((unsigned char)w.p[i]);
-    for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++)
-        if (w.n < sizeof(lower) && strcmp(table[i].word, lower) == 0)
-            return table[i].state;
-    return JOB_UNKNOWN;
-}
+static const struct state_word states[] = {
+    {"qw", JOB_PENDING},    {"hqw", JOB_PENDING},  {"hrwq", JOB_PENDING},  {"hrqw", JOB_PENDING},
+    {"rr", JOB_PENDING},    {"r", JOB_RUNNING},    {"hr", JOB_RUNNING},    {"s", JOB_FAILED},
+    {"ts", JOB_FAILED},     {"t", JOB_FAILED},     {"eqw", JOB_FAILED},    {"ehqw", JOB_FAILED},
+    {"ehrqw", JOB_FAILED},  {"d", JOB_COMPLETED},  {"dr", JOB_COMPLETED},  {"dt", JOB_COMPLETED},
+    {"drt", JOB_COMPLETED}, {"ds", JOB_COMPLETED}, {"drs", JOB_COMPLETED}, {NULL, JOB_UNKNOWN},
+};
 
 /* job-ID  prior  name  user  state  submit/start ... */
 static enum reading read_status(struct provider *p, const struct answer *a, struct asked *asked)
 {
-    const char *text = a->out;
-    struct word w[5];
     if (a->exit_code != 0)
         return READ_NOTHING;
-    for (int n; (n = words_of_line(&text, w, 5)) >= 0;)
-        if (n == 5 && isdigit((unsigned char)*w[0].p))
-            asked_state(asked, w[0].p, w[0].n, state_of(w[4]));
+    asked_read_table(asked, a->out, 4, states);
     return READ_ALL;
 }
 

@@ -1,5 +1,4 @@
 /* LSFProvider: bsub, bjobs, bkill. */
-#include <ctype.h>
 #include <string.h>
 #include <strings.h>
 
@@ -94,21 +93,12 @@ static void status_command(struct buf *out, struct provider *p, const char *cons
     command_words(out, ids, n, " ");
 }
 
-static enum job_state state_of(struct word w)
-{
-    static const struct {
-        const char *word;
-        enum job_state state;
-    } table[] = {
-        {"PEND", JOB_PENDING},    {"PROV", JOB_PENDING},    {"WAIT", JOB_PENDING},
-        {"RUN", JOB_RUNNING},     {"DONE", JOB_COMPLETED},  {"EXIT", JOB_FAILED},
-        {"PSUSP", JOB_CANCELLED}, {"USUSP", JOB_CANCELLED}, {"SSUSP", JOB_CANCELLED},
-    };
-    for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++)
-        if (word_is(w, table[i].word))
-            return table[i].state;
-    return JOB_UNKNOWN;
-}
+static const struct state_word states[] = {
+    {"PEND", JOB_PENDING},    {"PROV", JOB_PENDING},    {"WAIT", JOB_PENDING},
+    {"RUN", JOB_RUNNING},     {"DONE", JOB_COMPLETED},  {"EXIT", JOB_FAILED},
+    {"PSUSP", JOB_CANCELLED}, {"USUSP", JOB_CANCELLED}, {"SSUSP", JOB_CANCELLED},
+    {NULL, JOB_UNKNOWN},
+};
 
 /* "Job <2130> is not found" */
 static bool read_gone(const char *text, struct asked *asked)
@@ -127,11 +117,7 @@ static bool read_gone(const char *text, struct asked *asked)
 
 static enum reading read_status(struct provider *p, const struct answer *a, struct asked *asked)
 {
-    const char *text = a->out;
-    struct word w[3];
-    for (int n; (n = words_of_line(&text, w, 3)) >= 0;)
-        if (n == 2 && isdigit((unsigned char)*w[0].p))
-            asked_state(asked, w[0].p, w[0].n, state_of(w[1]));
+    asked_read_table(asked, a->out, 1, states);
     if (read_gone(a->err, asked)) /* bjobs ends with 255 then */
         return READ_SOME;
     return a->exit_code == 0 ? READ_ALL : READ_NOTHING;

@@ -171,70 +171,61 @@ static void status_command(struct buf *out, struct provider *p, const char *cons
     buf_char(out, '\'');
 }
 
-static enum job_state state_of(struct word w)
-{
-    static const struct {
-        const char *word;
-        enum job_state state;
-    } table[] = {
-        {"PENDING", JOB_PENDING},
-        {"RUNNING", JOB_RUNNING},
-        {"CANCELLED", JOB_CANCELLED},
-        {"COMPLETED", JOB_COMPLETED},
-        {"COMPLETING", JOB_RUNNING},
-        {"CONFIGURING", JOB_PENDING},
-        {"FAILED", JOB_FAILED},
-        {"NODE_FAIL", JOB_FAILED},
-        {"BOOT_FAIL", JOB_FAILED},
-        {"REVOKED", JOB_FAILED},
-        {"OUT_OF_MEMORY", JOB_FAILED},
-        {"DEADLINE", JOB_TIMEOUT},
-        {"TIMEOUT", JOB_TIMEOUT},
-        {"PREEMPTED", JOB_TIMEOUT},
-        {"SUSPENDED", JOB_HELD},
-        {"REQUEUED", JOB_PENDING},
-        {"RESIZING", JOB_RUNNING},
-        {"STAGE_OUT", JOB_RUNNING},
-        {"PD", JOB_PENDING},
-        {"CF", JOB_PENDING},
-        {"R", JOB_RUNNING},
-        {"CG", JOB_RUNNING},
-        {"CA", JOB_CANCELLED},
-        {"CD", JOB_COMPLETED},
-        {"F", JOB_FAILED},
-        {"NF", JOB_FAILED},
-        {"BF", JOB_FAILED},
-        {"RV", JOB_FAILED},
-        {"SE", JOB_FAILED},
-        {"OOM", JOB_FAILED},
-        {"TO", JOB_TIMEOUT},
-        {"DL", JOB_TIMEOUT},
-        {"PR", JOB_TIMEOUT},
-        {"S", JOB_HELD},
-        {"ST", JOB_HELD},
-        {"RD", JOB_HELD},
-        {"RH", JOB_HELD},
-        {"RF", JOB_PENDING},
-        {"RQ", JOB_PENDING},
-        {"RS", JOB_RUNNING},
-        {"SI", JOB_RUNNING},
-        {"SO", JOB_RUNNING},
-    };
-    if (w.n > 0 && w.p[w.n - 1] == '+') /* cut by sacct: CANCELLED+ */
-        w.n--;
-    for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++)
-        if (word_is(w, table[i].word))
-            return table[i].state;
-    return JOB_UNKNOWN;
-}
+static const struct state_word states[] = {
+    {"PENDING", JOB_PENDING},
+    {"RUNNING", JOB_RUNNING},
+    {"CANCELLED", JOB_CANCELLED},
+    {"COMPLETED", JOB_COMPLETED},
+    {"COMPLETING", JOB_RUNNING},
+    {"CONFIGURING", JOB_PENDING},
+    {"FAILED", JOB_FAILED},
+    {"NODE_FAIL", JOB_FAILED},
+    {"BOOT_FAIL", JOB_FAILED},
+    {"REVOKED", JOB_FAILED},
+    {"OUT_OF_MEMORY", JOB_FAILED},
+    {"DEADLINE", JOB_TIMEOUT},
+    {"TIMEOUT", JOB_TIMEOUT},
+    {"PREEMPTED", JOB_TIMEOUT},
+    {"SUSPENDED", JOB_HELD},
+    {"REQUEUED", JOB_PENDING},
+    {"RESIZING", JOB_RUNNING},
+    {"STAGE_OUT", JOB_RUNNING},
+    {"PD", JOB_PENDING},
+    {"CF", JOB_PENDING},
+    {"R", JOB_RUNNING},
+    {"CG", JOB_RUNNING},
+    {"CA", JOB_CANCELLED},
+    {"CD", JOB_COMPLETED},
+    {"F", JOB_FAILED},
+    {"NF", JOB_FAILED},
+    {"BF", JOB_FAILED},
+    {"RV", JOB_FAILED},
+    {"SE", JOB_FAILED},
+    {"OOM", JOB_FAILED},
+    {"TO", JOB_TIMEOUT},
+    {"DL", JOB_TIMEOUT},
+    {"PR", JOB_TIMEOUT},
+    {"S", JOB_HELD},
+    {"ST", JOB_HELD},
+    {"RD", JOB_HELD},
+    {"RH", JOB_HELD},
+    {"RF", JOB_PENDING},
+    {"RQ", JOB_PENDING},
+    {"RS", JOB_RUNNING},
+    {"SI", JOB_RUNNING},
+    {"SO", JOB_RUNNING},
+    {NULL, JOB_UNKNOWN},
+};
 
 /* Lines of "<id> <state> ...", e.g. "17 CANCELLED by 1000"; "17.batch" is a step, not the job. */
 static void read_lines(const char *text, struct asked *asked)
 {
     struct word w[2];
     for (int n; (n = words_of_line(&text, w, 2)) >= 0;)
-        if (n == 2 && isdigit((unsigned char)*w[0].p) && memchr(w[0].p, '.', w[0].n) == NULL)
-            asked_state(asked, w[0].p, w[0].n, state_of(w[1]));
+        if (n == 2 && isdigit((unsigned char)*w[0].p) && memchr(w[0].p, '.', w[0].n) == NULL) {
+            w[1].n -= w[1].p[w[1].n - 1] == '+'; /* cut by sacct: CANCELLED+ */
+            asked_state(asked, w[0].p, w[0].n, state_of_word(states, w[1]));
+        }
 }
 
 static enum reading read_status(struct provider *p, const struct answer *a, struct asked *asked)
