@@ -327,7 +327,8 @@ def in_child(run: Run) -> None:
         os._exit(0)
     status = 1
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, interrupted)
+        if signal.getsignal(number) != signal.SIG_IGN:  # nohup
+            signal.signal(number, interrupted)
     try:
         while True:
             pid, code = os.waitpid(-1, 0)
@@ -355,7 +356,9 @@ def summary(run: Run) -> int:
         print(f"FAILED {name}")
     if failed:
         print(f"Logs are in {run.logs}")
-    print(f"{passed} passed, {len(failed)} failed" + (f", {skipped.total()} skipped" if skipped else ""))
+    if skipped:
+        print(f"{skipped.total()} skipped")
+    print(f"{passed} passed, {len(failed)} failed")
     return 1 if failed else 0
 
 
