@@ -19,6 +19,7 @@
 #include "endpoint/endpoint.h"
 #include "endpoint/home.h"
 #include "endpoint/parent.h"
+#include "endpoint/preview.h"
 #include "endpoint/startup.h"
 #include "lib/base/alloc.h"
 #include "lib/base/fs.h"
@@ -28,7 +29,8 @@
 static const char usage[] =
     "Usage: user-endpoint [--debug] [--log-to-console] [--no-color] [NAME_OR_UUID]\n"
     "\n"
-    "Started by an endpoint manager, with one JSON document on standard input.\n";
+    "Started by an endpoint manager, with one JSON document on standard input.\n"
+    "With --print-script it only says what it would submit (preview.h).\n";
 
 static const char no_document[] =
     "Missing or invalid endpoint information from stdin. (Hint: this command is not meant to be "
@@ -36,15 +38,19 @@ static const char no_document[] =
 
 struct options {
     const char *name;
-    bool debug, console, colour, help;
+    bool debug, console, colour, help, preview;
 };
 
 static int read_options(struct options *o, int argc, char **argv)
 {
     static const struct option table[] = {
-        {"debug", no_argument, NULL, 'd'},    {"log-to-console", no_argument, NULL, 'c'},
-        {"no-color", no_argument, NULL, 'n'}, {"die-with-parent", no_argument, NULL, 'p'},
-        {"help", no_argument, NULL, 'h'},     {NULL, 0, NULL, 0},
+        {"debug", no_argument, NULL, 'd'},
+        {"log-to-console", no_argument, NULL, 'c'},
+        {"no-color", no_argument, NULL, 'n'},
+        {"die-with-parent", no_argument, NULL, 'p'},
+        {"help", no_argument, NULL, 'h'},
+        {"print-script", no_argument, NULL, 's'},
+        {NULL, 0, NULL, 0},
     };
     int c;
     *o = (struct options){.name = "default", .colour = true};
@@ -58,6 +64,9 @@ static int read_options(struct options *o, int argc, char **argv)
             break;
         case 'n':
             o->colour = false;
+            break;
+        case 's':
+            o->preview = true;
             break;
         case 'p': /* how older managers spell it */
             break;
@@ -248,6 +257,12 @@ int main(int argc, char **argv)
     }
     prctl(PR_SET_DUMPABLE, 0); /* credentials stay out of core files and of other eyes */
     umask(077);
+    if (o.preview) {
+        log_init("UserEndpoint", LOG_L_ERROR);
+        int rc = read_document(&s.document) == 0 ? preview_print(o.name, &s.document) : 1;
+        document_clear(&s.document);
+        return rc;
+    }
     autofree char *dir = home_find(o.name, &err);
     if (dir == NULL) {
         fprintf(stderr, "Error: %s\n", err.text);

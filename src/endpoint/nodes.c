@@ -183,11 +183,22 @@ static const struct blocks_handlers block_handlers = {load_cb, hold_cb, ended_cb
 
 /* ---- coming and going ------------------------------------------------------------------------ */
 
+static char *key_dir(const struct engine *e, const char *dir)
+{
+    return xasprintf("%s/%s/certificates", dir, e->label);
+}
+
+char *nodes_key_file(const struct engine *e, const char *dir)
+{
+    autofree char *keys = key_dir(e, dir);
+    return xasprintf("%s/%s", keys, LINK_KEY_FILE);
+}
+
 static int open_server(struct nodes *n, struct err *err)
 {
     const struct engine *e = n->o.engine;
     autofree char *logs = xasprintf("%s/%s", n->o.dir, e->label);
-    autofree char *keys = xasprintf("%s/certificates", logs);
+    autofree char *keys = key_dir(e, n->o.dir);
     int64_t period = engine_int(e, "heartbeat_period");
     int64_t threshold = engine_int(e, "heartbeat_threshold");
     if (fs_mkdirs(logs, 0700, err) != 0)

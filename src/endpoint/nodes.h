@@ -38,6 +38,8 @@ struct json_object *nodes_info(const struct nodes *n);
 struct json_object *nodes_blocks(const struct nodes *n);
 /* List of {id, block, host, address, python, workers, capacity, tasks, on_hold, idle_s}. */
 struct json_object *nodes_list(const struct nodes *n);
+/* Where agents of an endpoint in `dir` find the key of the link; caller frees. */
+char *nodes_key_file(const struct engine *e, const char *dir);
 /* The job of a block, NULL when not known; caller frees. */
 char *nodes_job(const struct nodes *n, const char *block);
 

@@ -218,7 +218,7 @@ static void set_title(const struct prepare *p)
 
 /* ---- configuration and document ---- */
 
-static void check_config(struct prepare *p)
+static void check_config(struct prepare *p, bool only_look)
 {
     static const char contact[] = "Error generating template; contact endpoint administrator";
     struct err err = ERR_INIT;
@@ -234,7 +234,7 @@ static void check_config(struct prepare *p)
         !json_object_is_type(paths, json_type_object))
         fail(STEP_DOCUMENT, "AttributeError", NULL,
              "`paths` of the configuration is not a mapping");
-    p->log_path = places_make(p->env, p->blob->name, paths, &err);
+    p->log_path = places_make(p->env, p->blob->name, paths, only_look, &err);
     if (p->log_path == NULL)
         fail(STEP_DOCUMENT, err.code == EACCES ? "PermissionError" : "ValueError", err.text,
              "the directory or the log of the user endpoint cannot be made");
@@ -416,10 +416,10 @@ int main(int argc, char **argv)
     name_versions(&p);
     char *program = find_program(&p);
     change_directory(&p);
+    check_config(&p, only_show);
     if (only_show)
         return show(&p, program);
     set_title(&p);
-    check_config(&p);
     int document = make_document(&p);
     set_streams(&p, document);
     show_config(&p);

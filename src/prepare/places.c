@@ -117,7 +117,7 @@ static char *real(char *path)
 }
 
 char *places_make(struct environment *e, const char *name, struct json_object *paths,
-                  struct err *err)
+                  bool only_look, struct err *err)
 {
     char *dir = NULL, *log = NULL;
     if (wished(e, paths, "endpoint_dir", "GLOBUS_COMPUTE_ENDPOINT_DIR", &dir, err) < 0)
@@ -128,7 +128,7 @@ char *places_make(struct environment *e, const char *name, struct json_object *p
         err_set(err, "GLOBUS_COMPUTE_ENDPOINT_DIR must be a directory: %s", dir);
         goto out;
     }
-    if (fs_mkdirs(dir, 0700, err) < 0)
+    if (!only_look && fs_mkdirs(dir, 0700, err) < 0)
         goto out;
     dir = real(dir);
     environment_set(e, "GLOBUS_COMPUTE_ENDPOINT_DIR", dir);
@@ -140,7 +140,7 @@ char *places_make(struct environment *e, const char *name, struct json_object *p
         err_set(err, "GLOBUS_COMPUTE_LOG_PATH can not be a directory: %s", log);
     } else {
         autofree char *copy = xstrdup(log);
-        if (fs_mkdirs(dirname(copy), 0700, err) == 0) {
+        if (only_look || fs_mkdirs(dirname(copy), 0700, err) == 0) {
             environment_set(e, "GLOBUS_COMPUTE_LOG_PATH", log);
             free(dir);
             return log;

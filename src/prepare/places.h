@@ -6,11 +6,11 @@
 #include "lib/base/json.h"
 #include "prepare/environment.h"
 
-/* Makes the endpoint's folder and the folder of its log, and sets GLOBUS_COMPUTE_ENDPOINT_DIR and
- * GLOBUS_COMPUTE_LOG_PATH.  paths: the member of the rendered configuration, or NULL.  The log's
- * path (caller frees), or NULL with err, code = errno or 0. */
+/* Makes the endpoint's folder and the folder of its log (unless only_look), and sets
+ * GLOBUS_COMPUTE_ENDPOINT_DIR and GLOBUS_COMPUTE_LOG_PATH.  paths: the member of the rendered
+ * configuration, or NULL.  The log's path (caller frees), or NULL with err, code = errno or 0. */
 char *places_make(struct environment *e, const char *name, struct json_object *paths,
-                  struct err *err);
+                  bool only_look, struct err *err);
 
 /* `$NAME`, `${NAME}` and a leading `~`, as the user; names that aren't set stay.  Caller frees. */
 char *places_expand(const struct environment *e, const char *path);

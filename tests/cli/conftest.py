@@ -13,6 +13,8 @@ import pytest
 
 from support.fake_service import FakeService
 
+sys.path.append(str(pathlib.Path(__file__).parent))
+
 ORIGINAL = pathlib.Path(sys.executable).parent / "globus-compute-endpoint"
 
 

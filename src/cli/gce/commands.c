@@ -307,8 +307,9 @@ const struct command commands[] = {
     {.name = "simulate",
      .summary = "Say what a start request would come to; nothing is started",
      .text =
-         "Maps the identities, checks the account, and renders configuration and environment as "
-         "that user.  Exits 0 when the user endpoint would start.",
+         "Maps the identities, checks the account, renders configuration and environment as that "
+         "user, and prints the batch script that the user endpoint would submit, with all limits.  "
+         "Exits 0 when the user endpoint would start.",
      .examples = "simulate my_endpoint --identities set.json --options options.json",
      .operand = "NAME_OR_UUID",
      .options = simulate_options,

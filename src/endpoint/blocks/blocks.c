@@ -189,7 +189,7 @@ int64_t blocks_provider_int(struct json_object *provider, const char *key)
 }
 
 /* Names go into scripts and file names. */
-static char *safe_label(const char *label)
+char *blocks_safe_label(const char *label)
 {
     char *out = xstrdup(label);
     for (char *p = out; *p != '\0'; p++)
@@ -205,7 +205,7 @@ static unsigned limit(unsigned given, const struct provider *p, const char *key)
 }
 
 /* A site that allows many blocks may need as many jobs. */
-static unsigned per_hour(const struct blocks_opts *o, const struct provider *p)
+unsigned blocks_per_hour(const struct blocks_opts *o, const struct provider *p)
 {
     unsigned n = limit(o->jobs_per_hour, p, "max_jobs_per_hour");
     int64_t most = provider_int(p, "max_blocks"), first = provider_int(p, "init_blocks");
@@ -225,7 +225,7 @@ struct blocks *blocks_create(struct loop *l, const struct blocks_opts *o, struct
                          .o = *o,
                          .provider = provider,
                          .file = jobs_file_open(o->dir, o->provider, provider->kind->far),
-                         .label = safe_label(o->label),
+                         .label = blocks_safe_label(o->label),
                          .command = xstrdup(o->command)};
     b->o.dir = xstrdup(o->dir);
     b->scaling = (struct scaling){
@@ -238,7 +238,7 @@ struct blocks *blocks_create(struct loop *l, const struct blocks_opts *o, struct
         .parallelism = provider_number(provider, "parallelism"),
     };
     breaker_init(&b->breaker, limit(o->failures_max, provider, "max_failed_blocks"),
-                 per_hour(o, provider));
+                 blocks_per_hour(o, provider));
     if (o->poll_s > 0)
         provider->poll_us = (uint64_t)(o->poll_s * 1e6);
     provider->label = b->label;

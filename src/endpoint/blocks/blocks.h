@@ -54,6 +54,14 @@ int blocks_check(struct json_object *provider, struct err *err);
 /* A provider's integer option with that provider's default ("nodes_per_block", "max_blocks"). */
 int64_t blocks_provider_int(struct json_object *provider, const char *key);
 
+/* What the first request would hand to the batch system, and what bounds the later ones; nothing is
+ * made, run or asked:
+ *   {provider, launcher, path, script, second_path, second, command,
+ *    limits: {init_blocks, min_blocks, max_blocks, nodes_per_block, slots_per_node, jobs_per_hour,
+ *             failures_in_a_row, walltime_s}}
+ * second_path and second, launcher, walltime_s: null when there is none.  NULL with err. */
+struct json_object *blocks_preview(struct loop *l, const struct blocks_opts *opts, struct err *err);
+
 struct blocks *blocks_create(struct loop *l, const struct blocks_opts *opts, struct err *err);
 /* Another command for blocks that are requested from now on (the endpoint's port has changed). */
 void blocks_command(struct blocks *b, const char *command);

@@ -59,6 +59,10 @@ void blocks_changed_cb(void *arg);
 /* request.c */
 void block_request(struct blocks *b);
 void block_free(struct block *k);
+/* The caller's. */
+char *block_job_name(const struct provider_kind *kind, const char *label, const char *id);
+/* Appends what runs `command` ({block_id} = id) on all nodes of a block. */
+void block_launch(const struct provider *p, const char *command, const char *id, struct buf *out);
 /* Cancels these, on hold first; they are SCALED_IN at once. */
 void blocks_cancel(struct blocks *b, struct block **list, size_t n);
 void blocks_end_old_jobs(struct blocks *b);
@@ -70,5 +74,7 @@ char *blocks_what_went_wrong(const struct blocks *b);
 /* blocks.c */
 void blocks_pass_soon(struct blocks *b);
 void blocks_finish_shutdown(struct blocks *b);
+char *blocks_safe_label(const char *label); /* the caller's */
+unsigned blocks_per_hour(const struct blocks_opts *o, const struct provider *p);
 
 #endif

@@ -155,11 +155,10 @@ static void forget_oldest(struct blocks *b)
         }
 }
 
-static void write_launch(struct blocks *b, const struct block *k, struct buf *out)
+void block_launch(const struct provider *p, const char *text, const char *id, struct buf *out)
 {
     autobuf struct buf command = BUF_INIT;
-    const struct provider *p = b->provider;
-    node_command(&command, b->command, k->id);
+    node_command(&command, text, id);
     if (p->kind->launcher == NULL) {
         buf_str(out, command.data);
         return;
@@ -167,8 +166,14 @@ static void write_launch(struct blocks *b, const struct block *k, struct buf *ou
     launcher_write(out, json_object_object_get(p->options, "launcher"), p->kind->launcher,
                    &(struct launch){.command = command.data,
                                     .tasks_per_node = 1,
-                                    .nodes = (int)b->scaling.nodes_per_block,
+                                    .nodes = (int)provider_int(p, "nodes_per_block"),
                                     .script_dir = p->script_dir});
+}
+
+char *block_job_name(const struct provider_kind *kind, const char *label, const char *id)
+{
+    return xasprintf("%sparsl.%s.block-%s.%.6f", kind->name_prefix != NULL ? kind->name_prefix : "",
+                     label, id, clock_unix());
 }
 
 void block_request(struct blocks *b)
@@ -182,15 +187,13 @@ void block_request(struct blocks *b)
                         .submitting = true,
                         .exit_code = -1};
     snprintf(k->id, sizeof(k->id), "%u", b->next_id++);
-    k->job_name =
-        xasprintf("%sparsl.%s.block-%s.%.6f", kind->name_prefix != NULL ? kind->name_prefix : "",
-                  b->label, k->id, clock_unix());
+    k->job_name = block_job_name(kind, b->label, k->id);
     b->all = xrealloc(b->all, (b->count + 1) * sizeof(struct block *));
     b->all[b->count++] = k;
     b->requested++;
     forget_oldest(b);
     breaker_requested(&b->breaker, loop_now_us(b->loop));
-    write_launch(b, k, &script);
+    block_launch(b->provider, b->command, k->id, &script);
     log_info("block=%s event=requested job_name=%s", k->id, k->job_name);
     jobs_file_add(b->file, k->job_name, "");
     kind->work->submit(b->provider, k->job_name, script.data, submitted_cb, k);

@@ -144,18 +144,26 @@ static void submitted_cb(void *arg, const struct answer *a)
         s, &(struct submitted){.why = why.data, .maybe = a->timed_out || a->exit_code <= 0});
 }
 
-static int write_files(struct provider *p, const struct batch_job *j, struct err *err)
+static void preview(struct provider *p, const char *job_name, const char *script,
+                    struct submission_preview *out)
 {
     const struct batch_kind *k = p->kind->batch;
-    autobuf struct buf text = BUF_INIT, more = BUF_INIT;
+    buf_fmt(&out->path, "%s/%s%s", p->script_dir, job_name, p->kind->script);
+    struct batch_job j = {.name = job_name, .path = out->path.data, .script = script};
     if (k->second != NULL) {
-        autofree char *path = xasprintf("%s/%s%s", p->script_dir, j->name, k->second_suffix);
-        k->second(&more, p, j);
-        if (fs_write(path, more.data, more.len, 0700, false, err) != 0)
-            return -1;
+        buf_fmt(&out->second_path, "%s/%s%s", p->script_dir, job_name, k->second_suffix);
+        k->second(&out->second, p, &j);
     }
-    k->script(&text, p, j);
-    return fs_write(j->path, text.data, text.len, 0700, false, err);
+    k->script(&out->script, p, &j);
+    k->submit_command(&out->command, p, &j);
+}
+
+static int write_files(const struct submission_preview *s, struct err *err)
+{
+    if (s->second_path.len > 0 &&
+        fs_write(s->second_path.data, s->second.data, s->second.len, 0700, false, err) != 0)
+        return -1;
+    return fs_write(s->path.data, s->script.data, s->script.len, 0700, false, err);
 }
 
 static void submit(struct provider *p, const char *job_name, const char *script, submitted_f *cb,
@@ -163,22 +171,25 @@ static void submit(struct provider *p, const char *job_name, const char *script,
 {
     struct err err = ERR_INIT;
     const struct batch_kind *k = p->kind->batch;
-    autobuf struct buf command = BUF_INIT, input = BUF_INIT;
+    autobuf struct buf input = BUF_INIT;
+    struct submission_preview files = {.path = BUF_INIT};
+    preview(p, job_name, script, &files);
+    int rc = write_files(&files, &err);
     struct submission *s = xcalloc(1, sizeof(*s));
     *s = (struct submission){.p = p,
                              .job_name = xstrdup(job_name),
-                             .path = xasprintf("%s/%s%s", p->script_dir, job_name, p->kind->script),
+                             .path = buf_take(&files.path),
+                             .command = buf_take(&files.command),
                              .cb = cb,
                              .arg = arg};
-    struct batch_job j = {.name = job_name, .path = s->path, .script = script};
-    if (write_files(p, &j, &err) != 0) {
+    submission_preview_clear(&files);
+    if (rc != 0) {
         submission_end(s, &(struct submitted){.why = err.text});
         return;
     }
-    k->submit_command(&command, p, &j);
+    struct batch_job j = {.name = s->job_name, .path = s->path, .script = script};
     if (k->submit_input != NULL)
         k->submit_input(&input, p, &j);
-    s->command = buf_take(&command);
     command_run(p, s->command, input.data, submitted_cb, s);
 }
 
@@ -306,6 +317,7 @@ static void destroy(struct provider *p)
 const struct provider_work batch_work = {
     .create = create,
     .destroy = destroy,
+    .preview = preview,
     .submit = submit,
     .poll = batch_poll,
     .cancel = cancel,

@@ -200,15 +200,26 @@ static void become(const char *script)
     _exit(127);
 }
 
+static void local_preview(struct provider *p, const char *job_name, const char *script,
+                          struct submission_preview *out)
+{
+    buf_fmt(&out->path, "%s/%s.sh", p->script_dir, job_name);
+    buf_fmt(&out->script, "%s\nexport JOBNAME=%s\n%s", provider_text(p, "worker_init"), job_name,
+            script);
+    buf_fmt(&out->command, "bash %s", out->path.data);
+}
+
 static void local_submit(struct provider *p, const char *job_name, const char *script,
                          submitted_f *cb, void *arg)
 {
     struct local *own = p->own;
     struct err err = ERR_INIT;
-    autofree char *path = xasprintf("%s/%s.sh", p->script_dir, job_name);
-    autobuf struct buf text = BUF_INIT;
-    buf_fmt(&text, "%s\nexport JOBNAME=%s\n%s", provider_text(p, "worker_init"), job_name, script);
-    if (fs_write(path, text.data, text.len, 0700, false, &err) != 0) {
+    struct submission_preview files = {.path = BUF_INIT};
+    local_preview(p, job_name, script, &files);
+    int rc = fs_write(files.path.data, files.script.data, files.script.len, 0700, false, &err);
+    autofree char *path = buf_take(&files.path);
+    submission_preview_clear(&files);
+    if (rc != 0) {
         cb(arg, &(struct submitted){.why = err.text});
         return;
     }
@@ -333,6 +344,7 @@ static void local_cancel_old(struct provider *p, const struct old_job *jobs, siz
 static const struct provider_work work = {
     .create = local_create,
     .destroy = local_destroy,
+    .preview = local_preview,
     .submit = local_submit,
     .poll = local_poll,
     .cancel = local_cancel,

@@ -76,8 +76,8 @@ int provider_check(struct json_object *options, struct err *err)
     return k->check != NULL ? k->check(options, err) : 0;
 }
 
-struct provider *provider_create(struct loop *l, struct json_object *options, const char *dir,
-                                 struct err *err)
+struct provider *provider_open(struct loop *l, struct json_object *options, const char *dir,
+                               struct err *err)
 {
     if (provider_check(options, err) != 0)
         return NULL;
@@ -90,13 +90,28 @@ struct provider *provider_create(struct loop *l, struct json_object *options, co
                            .label = "",
                            .poll_us = LOOP_S(k->poll_s)};
     p->commands = command_queue_create(p);
-    if (fs_mkdirs(p->script_dir, 0700, err) != 0) {
-        provider_destroy(p);
-        return NULL;
-    }
     if (k->work->create != NULL)
         p->own = k->work->create(p);
     return p;
+}
+
+struct provider *provider_create(struct loop *l, struct json_object *options, const char *dir,
+                                 struct err *err)
+{
+    struct provider *p = provider_open(l, options, dir, err);
+    if (p != NULL && fs_mkdirs(p->script_dir, 0700, err) == 0)
+        return p;
+    provider_destroy(p);
+    return NULL;
+}
+
+void submission_preview_clear(struct submission_preview *s)
+{
+    buf_free(&s->path);
+    buf_free(&s->script);
+    buf_free(&s->second_path);
+    buf_free(&s->second);
+    buf_free(&s->command);
 }
 
 void provider_destroy(struct provider *p)

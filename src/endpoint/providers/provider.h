@@ -76,10 +76,21 @@ typedef void cancelled_f(void *arg, bool gone);
 
 struct batch_kind;
 
+struct submission_preview {
+    struct buf path, script;        /* the file that is submitted */
+    struct buf second_path, second; /* and one beside it; empty = none */
+    struct buf command;             /* what submits it */
+};
+
+void submission_preview_clear(struct submission_preview *s);
+
 /* What is done with jobs. */
 struct provider_work {
     void *(*create)(struct provider *p); /* the kind's own state; NULL = none */
     void (*destroy)(struct provider *p);
+    /* What submit() would write and run, without doing either. */
+    void (*preview)(struct provider *p, const char *job_name, const char *script,
+                    struct submission_preview *out);
     void (*submit)(struct provider *p, const char *job_name, const char *script, submitted_f *cb,
                    void *arg);
     void (*poll)(struct provider *p, const char *const *ids, size_t n, polled_f *cb, void *arg);
@@ -127,6 +138,9 @@ struct provider {
 int provider_check(struct json_object *options, struct err *err);
 struct provider *provider_create(struct loop *l, struct json_object *options, const char *dir,
                                  struct err *err);
+/* The same without a folder for scripts: fit for preview() only. */
+struct provider *provider_open(struct loop *l, struct json_object *options, const char *dir,
+                               struct err *err);
 /* NULL is fine; answers under way are dropped, their callbacks are not called. */
 void provider_destroy(struct provider *p);
 

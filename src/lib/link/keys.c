@@ -36,7 +36,7 @@ int link_keys_make(struct link_keys *k, const char *dir, char **path, struct err
         return err_set(err, "no random numbers");
     for (size_t i = 0; i < sizeof(bits); i++)
         snprintf(k->token + 2 * i, 3, "%02x", bits[i]);
-    char *name = xasprintf("%s/link.key", dir);
+    char *name = xasprintf("%s/%s", dir, LINK_KEY_FILE);
     autofree char *text = xasprintf("public %s\ntoken %s\n", k->public_key, k->token);
     if (fs_write(name, text, strlen(text), 0600, false, err) != 0) {
         free(name);

@@ -88,6 +88,7 @@ struct link_server *link_server_create(struct loop *l, const struct link_server_
 /* Agents that are left are told to stop; no handler is called. */
 void link_server_destroy(struct link_server *s);
 int link_server_port(const struct link_server *s);
+#define LINK_KEY_FILE "link.key" /* in key_dir */
 const char *link_server_key_file(const struct link_server *s);
 size_t link_server_agents(const struct link_server *s);
 

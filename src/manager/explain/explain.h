@@ -9,6 +9,7 @@
 #ifndef SALLYPORT_MANAGER_EXPLAIN_H
 #define SALLYPORT_MANAGER_EXPLAIN_H
 
+#include <pwd.h>
 #include <stdbool.h>
 #include <stdio.h>
 
@@ -50,9 +51,21 @@ int explain_drop(const struct explain *x, struct err *err);
 /* {"name", "accepted", "uid", "gid", "home", "shell", "user_text", "admin_text"} */
 struct json_object *explain_account(const struct explain *x, const char *name);
 
+/* ---- prepare.c and script.c, for simulate ---- */
+/* Becomes that account for good; nothing to do when we are not root.  0 or -1. */
+int explain_become(const struct passwd *pw);
+/* Adds "start" to the answer of explain_mapping(): {"config", "environment", "program"}, or
+ * {"code", "user_text", "admin_text"}.  0, or -1 when that can't be found out. */
+int explain_prepare(struct explain *x, struct json_object *answer, const char *account,
+                    struct err *err);
+/* What the user endpoint would submit (endpoint/preview.h), perhaps with a "note"; or {"error"}. */
+struct json_object *explain_script(const char *account, struct json_object *start, struct err *err);
+
 /* ---- print.c ---- */
 void print_mapping(FILE *out, struct json_object *answer);
 void print_account(FILE *out, struct json_object *account);
+void print_limits(FILE *out, struct json_object *limits);
+void print_submission(FILE *out, struct json_object *submission);
 void print_json(FILE *out, struct json_object *o);
 
 /* ---- the verbs: exit codes ---- */

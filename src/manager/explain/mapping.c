@@ -28,6 +28,17 @@ int explain_drop(const struct explain *x, struct err *err)
     return 0;
 }
 
+int explain_become(const struct passwd *pw)
+{
+    if (geteuid() != 0)
+        return 0;
+    return initgroups(pw->pw_name, pw->pw_gid) < 0 ||
+                   setresgid(pw->pw_gid, pw->pw_gid, pw->pw_gid) < 0 ||
+                   setresuid(pw->pw_uid, pw->pw_uid, pw->pw_uid) < 0
+               ? -1
+               : 0;
+}
+
 /* ---- the child ---- */
 
 struct evaluation {

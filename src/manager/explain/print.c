@@ -91,3 +91,83 @@ void print_account(FILE *out, struct json_object *o)
         fprintf(out, "Account %s: refused: %s\n", json_str_or(o, "name", "?"),
                 json_str_or(o, "admin_text", "?"));
 }
+
+/* ---- what bounds it ---- */
+
+static int64_t number(struct json_object *o, const char *key)
+{
+    return json_object_get_int64(json_at(o, key));
+}
+
+static void print_limit(FILE *out, const char *what, int64_t n, const char *unit)
+{
+    if (n > 0)
+        fprintf(out, "  %-40s %lld%s\n", what, (long long)n, unit);
+    else
+        fprintf(out, "  %-40s no limit\n", what);
+}
+
+void print_limits(FILE *out, struct json_object *o)
+{
+    const char *pam = json_str_or(o, "pam_service", NULL);
+    fprintf(out, "Limits of the manager:\n");
+    print_limit(out, "user endpoints on this host", number(o, "max_user_endpoints"), "");
+    print_limit(out, "user endpoints of one user", number(o, "max_user_endpoints_per_user"), "");
+    print_limit(out, "starts of one user a minute", number(o, "max_starts_per_user_per_minute"),
+                "");
+    print_limit(out, "memory that must be free", number(o, "minimum_free_memory_mib"), " MiB");
+    print_limit(out, "size of the options, of the template", number(o, "options_bytes"), " bytes");
+    if (pam)
+        fprintf(out, "  %-40s %s\n", "PAM service of the session", pam);
+    else
+        fprintf(out, "  %-40s %s\n", "new privileges (setuid programs)",
+                json_object_get_boolean(json_at(o, "no_new_privs")) ? "no" : "allowed");
+}
+
+static void print_idle(FILE *out, struct json_object *idle)
+{
+    if (!idle) {
+        fprintf(out, "  %-40s never\n", "leaves when idle");
+        return;
+    }
+    fprintf(out, "  %-40s after %lld s; with tasks that never end after %lld s\n",
+            "leaves when idle", (long long)number(idle, "soft_s"),
+            (long long)number(idle, "hard_s"));
+}
+
+static void print_file(FILE *out, const char *title, const char *path, const char *text)
+{
+    size_t n = strlen(text);
+    fprintf(out, "%s %s:\n%s%s", title, path, text, n > 0 && text[n - 1] == '\n' ? "" : "\n");
+}
+
+void print_submission(FILE *out, struct json_object *o)
+{
+    struct json_object *limits = json_at(o, "limits");
+    const char *second = json_str_or(o, "second", NULL);
+    if (json_str_or(o, "error", NULL)) {
+        fprintf(out, "The user endpoint would not accept this configuration: %s\n",
+                json_str_or(o, "error", ""));
+        return;
+    }
+    fprintf(out, "Limits of the user endpoint:\n");
+    print_idle(out, json_at(o, "idle"));
+    fprintf(out, "  %-40s %lld at first, %lld to %lld\n", "blocks (jobs at the same time)",
+            (long long)number(limits, "init_blocks"), (long long)number(limits, "min_blocks"),
+            (long long)number(limits, "max_blocks"));
+    print_limit(out, "nodes of a block", number(limits, "nodes_per_block"), "");
+    if (json_at(limits, "walltime_s"))
+        print_limit(out, "walltime of a block", number(limits, "walltime_s"), " s");
+    print_limit(out, "jobs an hour", number(limits, "jobs_per_hour"), "");
+    print_limit(out, "failures in a row before it gives up", number(limits, "failures_in_a_row"),
+                "");
+    print_list(out, "Note: ", json_at(o, "warnings"));
+    if (json_str_or(o, "note", NULL))
+        fprintf(out, "Note: %s\n", json_str_or(o, "note", ""));
+    fprintf(out, "Provider: %s, launcher: %s\n", json_str_or(o, "provider", "?"),
+            json_str_or(o, "launcher", "none"));
+    print_file(out, "Script", json_str_or(o, "path", "?"), json_str_or(o, "script", ""));
+    if (second)
+        print_file(out, "Beside it", json_str_or(o, "second_path", "?"), second);
+    fprintf(out, "Submitted with: %s\n", json_str_or(o, "command", "?"));
+}
