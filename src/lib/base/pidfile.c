@@ -4,11 +4,9 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/file.h>
 #include <sys/inotify.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -23,7 +21,11 @@
 
 /* The PID file holds the PID alone, as the original's does.  What ours adds lives beside it: a file
  * that names the host and is locked for life.  Unlocked and naming this host, it says that the
- * instance died here, whatever the PID file's age. */
+ * instance died here, whatever the PID file's age.
+ *
+ * The lock is the process's own (fcntl), not the open file's (flock): a child that the owner had
+ * just forked when it died does not hold it.  Therefore, too, an owner never opens its lock file a
+ * second time: closing that would give the lock up. */
 struct pidfile {
     char *path;
     char *lock_path;
@@ -66,8 +68,11 @@ static enum lock_state lock_look(const char *lock_path)
     autoclose int fd = open(lock_path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
     if (fd < 0)
         return LOCK_UNKNOWN;
-    if (flock(fd, LOCK_SH | LOCK_NB) != 0)
-        return errno == EWOULDBLOCK ? LOCK_HELD : LOCK_UNKNOWN;
+    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+    if (fcntl(fd, F_GETLK, &lock) != 0)
+        return LOCK_UNKNOWN;
+    if (lock.l_type != F_UNLCK)
+        return LOCK_HELD;
     char host[256] = "", owner[256];
     gethostname(host, sizeof(host) - 1);
     return read_text(fd, owner, sizeof(owner)) && strcmp(host, owner) == 0 ? LOCK_DIED_HERE
@@ -88,21 +93,6 @@ static int taken(const char *path, const struct stat *st, const char *content, s
     return 1;
 }
 
-/* The owner is dead, yet something holds its lock: a child that it had just forked and that is
- * about to leave (or an owner on another host, where the lock travels).  Worth a moment. */
-static enum lock_state lock_look_again(const char *lock_path, const char *content)
-{
-    enum lock_state lock = LOCK_HELD;
-    long pid = strtol(content, NULL, 10);
-    if (pid < 1 || kill((pid_t)pid, 0) == 0 || errno != ESRCH)
-        return lock;
-    for (int i = 0; i < 20 && lock == LOCK_HELD; i++) {
-        usleep(100 * 1000);
-        lock = lock_look(lock_path);
-    }
-    return lock;
-}
-
 int pidfile_check(const char *path, unsigned fresh_s, struct err *err)
 {
     autoclose int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
@@ -115,8 +105,6 @@ int pidfile_check(const char *path, unsigned fresh_s, struct err *err)
     read_text(fd, content, sizeof(content));
     autofree char *lock_path = lock_path_of(path);
     enum lock_state lock = lock_look(lock_path);
-    if (lock == LOCK_HELD)
-        lock = lock_look_again(lock_path, content);
     bool fresh = time(NULL) - st.st_mtime < (time_t)fresh_s;
     if (lock == LOCK_HELD || (lock == LOCK_UNKNOWN && fresh))
         return taken(path, &st, content, err);
@@ -139,7 +127,7 @@ static void name_host(int fd)
         (void)!ftruncate(fd, (off_t)strlen(host));
 }
 
-/* 0, or 1 when another instance has it.  Somebody who only looks holds it for a moment.  A file
+/* 0, or 1 when another instance has it; one that is leaving has it for a moment only.  A file
  * system without locks leaves the age rule alone: not an error. */
 static int lock_take(struct pidfile *p)
 {
@@ -148,13 +136,14 @@ static int lock_take(struct pidfile *p)
         int fd = open(p->lock_path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
         if (fd < 0)
             return 0;
-        if (flock(fd, LOCK_EX | LOCK_NB) == 0) {
+        struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+        if (fcntl(fd, F_SETLK, &lock) == 0) {
             if (is_same_file(fd, p->lock_path)) {
                 name_host(fd);
                 p->lock_fd = fd;
                 return 0;
             }
-        } else if (errno != EWOULDBLOCK) {
+        } else if (errno != EAGAIN && errno != EACCES) {
             p->lock_fd = fd;
             return 0;
         }

@@ -15,7 +15,8 @@
 
 struct pidfile;
 
-/* 0 = free (absent or stale), 1 = taken by a live instance with err telling the block of lines
+/* Not for the owner, which would lose its lock by looking.
+ * 0 = free (absent or stale), 1 = taken by a live instance with err telling the block of lines
  * "PID path: ...", -1 = error. */
 int pidfile_check(const char *path, unsigned fresh_s, struct err *err);
 /* Takes it (O_EXCL; a stale one is removed with a warning in the log). */

@@ -93,6 +93,23 @@ static void files(void **state)
     assert_int_equal(access("/etc/passwd", F_OK), 0);
 }
 
+/* As another process finds it. */
+static int check_elsewhere(const char *path, unsigned fresh_s)
+{
+    int status;
+    pid_t pid = fork();
+    assert_true(pid >= 0);
+    if (pid == 0) {
+        struct err err = ERR_INIT;
+        int rc = pidfile_check(path, fresh_s, &err);
+        bool told = strstr(err.text, "Another instance of this endpoint is running.");
+        _exit(rc == 0 ? 0 : rc == 1 && told ? 1 : 2);
+    }
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_true(WIFEXITED(status));
+    return WEXITSTATUS(status);
+}
+
 static void pidfiles(void **state)
 {
     char dir[] = "/tmp/sallyport-base-XXXXXX";
@@ -101,9 +118,7 @@ static void pidfiles(void **state)
     struct err err = ERR_INIT;
     struct pidfile *p = pidfile_take(path, 90, 0600, &err);
     assert_non_null(p);
-    /* A second description of the same file: the lock is seen, even within one process. */
-    assert_int_equal(pidfile_check(path, 0, &err), 1);
-    assert_non_null(strstr(err.text, "Another instance of this endpoint is running."));
+    assert_int_equal(check_elsewhere(path, 0), 1);
     pidfile_release(p);
     assert_int_equal(access(path, F_OK), -1);
     /* Somebody else's, fresh, without a lock: another host perhaps. */
@@ -141,12 +156,50 @@ static void pidfile_of_the_killed(void **state)
     assert_int_equal(fs_remove_tree(dir, &err), 0);
 }
 
+/* A child that the killed owner had forked does not keep the next one out. */
+static void pidfile_of_one_who_leaves_a_child(void **state)
+{
+    char dir[] = "/tmp/sallyport-base-XXXXXX";
+    assert_non_null(mkdtemp(dir));
+    autofree char *path = xasprintf("%s/daemon.pid", dir);
+    struct err err = ERR_INIT;
+    pid_t child = 0;
+    int ready[2];
+    assert_int_equal(pipe(ready), 0);
+    pid_t pid = fork();
+    assert_true(pid >= 0);
+    if (pid == 0) {
+        close(ready[0]);
+        if (!pidfile_take(path, 90, 0600, &err))
+            _exit(1);
+        child = fork();
+        if (child > 0 && write(ready[1], &child, sizeof(child)) != sizeof(child))
+            _exit(1);
+        pause();
+        _exit(1);
+    }
+    close(ready[1]);
+    assert_int_equal(read(ready[0], &child, sizeof(child)), sizeof(child));
+    assert_int_equal(pidfile_check(path, 90, &err), 1);
+    assert_int_equal(kill(pid, SIGKILL), 0);
+    assert_int_equal(waitpid(pid, NULL, 0), pid);
+    int rc = pidfile_check(path, 90, &err);
+    struct pidfile *next = pidfile_take(path, 90, 0600, &err);
+    assert_int_equal(kill(child, SIGKILL), 0); /* alive all the time */
+    close(ready[0]);
+    assert_int_equal(rc, 0);
+    assert_non_null(next);
+    pidfile_release(next);
+    assert_int_equal(fs_remove_tree(dir, &err), 0);
+}
+
 int text_tests(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(uuids),    cmocka_unit_test(masks),
         cmocka_unit_test(errs),     cmocka_unit_test(files),
         cmocka_unit_test(pidfiles), cmocka_unit_test(pidfile_of_the_killed),
+        cmocka_unit_test(pidfile_of_one_who_leaves_a_child),
     };
     return cmocka_run_group_tests_name("text", tests, NULL, NULL);
 }
