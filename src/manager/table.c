@@ -187,6 +187,20 @@ static int check(const struct table_message *in, size_t size, size_t n_fds, bool
     return 0;
 }
 
+/* When the other side left without having read everything, the kernel says so once, ahead of what
+ * it had sent: that still counts. */
+static ssize_t receive(int socket, struct msghdr *msg)
+{
+    ssize_t n;
+    bool reset = false;
+    for (;;) {
+        n = recvmsg(socket, msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+        if (n >= 0 || (errno != EINTR && (errno != ECONNRESET || reset)))
+            return n;
+        reset = errno == ECONNRESET;
+    }
+}
+
 int table_receive(int socket, bool from_listener, struct table_message *m, int fds[2],
                   struct err *err)
 {
@@ -201,10 +215,7 @@ int table_receive(int socket, bool from_listener, struct table_message *m, int f
                          .msg_controllen = sizeof(control)};
     fds[0] = fds[1] = -1;
     memset(&in, 0, sizeof(in));
-    ssize_t n;
-    do {
-        n = recvmsg(socket, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-    } while (n < 0 && errno == EINTR);
+    ssize_t n = receive(socket, &msg);
     if (n < 0 && (errno == ECONNRESET || errno == EPIPE))
         return 0;
     if (n < 0)

@@ -157,6 +157,23 @@ static void test_malformed(void **state)
             false, "without an end");
 }
 
+/* It left without having read all that we sent. */
+static void test_last_words(void **state)
+{
+    struct table_message m, unread = {.type = TABLE_STOP};
+    struct table_message last = {.type = TABLE_FATAL, .code = 69, .text.admin = "gone"};
+    struct err err = ERR_INIT;
+    int fds[2];
+    assert_int_equal(table_send(pair[1], &unread, -1, -1), 0);
+    assert_int_equal(table_send(pair[0], &last, -1, -1), 0);
+    close(pair[0]);
+    assert_int_equal(table_receive(pair[1], true, &m, fds, &err), 1);
+    assert_int_equal(m.type, TABLE_FATAL);
+    assert_int_equal(m.code, 69);
+    assert_int_equal(table_receive(pair[1], true, &m, fds, &err), 0);
+    pair[0] = dup(pair[1]); /* for the tear-down */
+}
+
 static void test_end_of_stream(void **state)
 {
     struct table_message m;
@@ -213,6 +230,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_send_refuses, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_malformed, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_end_of_stream, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_last_words, set_up, tear_down),
         cmocka_unit_test(test_settings),
         cmocka_unit_test(test_names),
     };

@@ -6,6 +6,7 @@ import os
 import pathlib
 import re
 import signal
+import subprocess
 import time
 import uuid
 
@@ -41,8 +42,10 @@ def whole(prefix, rabbit, folder, accounts):
     """whole(more, ...) configures and starts a manager; all is stopped at the end."""
     started = []
 
-    def start(more="", soft=100, hard=200, mapping=None):
+    def start(more="", soft=100, hard=200, mapping=None, prepare=None):
         web = Service(rabbit.url)
+        if prepare:
+            prepare(web)
         manager = Manager(prefix, folder / f"m{len(started)}",
                           client_environment(web.url, (str(uuid.uuid4()), "secret"), folder))
         started.append((web, manager))
@@ -188,6 +191,46 @@ def test_a_listener_that_is_killed_comes_back(whole, ada):
     # The second registration is for the same id.
     puts = [s for s in web.seen if s[0] == "PUT"]
     assert puts and puts[-1][1] == f"/v3/endpoints/{web.endpoint_id}"
+
+
+def broker_user(rabbit, name, password):
+    """Makes it, or gives it another password and cuts its connections."""
+    def run(*argv):
+        return subprocess.run(["/usr/lib/rabbitmq/bin/rabbitmqctl", "-q", *argv], env=rabbit.environment(), timeout=60,
+                              capture_output=True)
+
+    if run("change_password", name, password).returncode != 0:
+        assert run("add_user", name, password).returncode == 0
+        assert run("set_permissions", name, ".*", ".*", ".*").returncode == 0
+    run("close_all_user_connections", name, "the password has changed")
+
+
+def test_refused_logins_lead_to_a_new_registration(whole, ada, rabbit):
+    """The credentials are refused, and for a while those of new registrations are too."""
+    def queues_with(password):
+        answer = web.queues()
+        for info in ("command_queue_info", "heartbeat_queue_info"):
+            url = answer[info]["connection_url"]
+            answer[info]["connection_url"] = "amqp://manager:" + password + "@" + url.split("@")[1]
+        return answer
+
+    def begin(service):
+        nonlocal web
+        web = service
+        broker_user(rabbit, "manager", "first")
+        web.answer = queues_with("first")
+
+    web = None
+    web, manager, queues = whole(prepare=begin)
+    uep, _ = ask(queues, ada)
+    first = reports(queues, uep)["global_state"]
+    broker_user(rabbit, "manager", "second")
+    wait_for("warnings", lambda: manager.log().count("The broker refuses the login") >= 3, 30)
+    wait_for("a new registration", lambda: "The endpoint worked before" in manager.log(), 60)
+    web.answer = queues_with("second")
+    another, _ = ask(queues, ada)
+    assert reports(queues, another, 90)["global_state"]["posix_uid"] == ada.uid
+    assert os.path.exists(f"/proc/{first['posix_pid']}")
 
 
 def test_idle_out_and_revival(whole, ada):

@@ -36,6 +36,20 @@ def test_mapping_edits_are_sent(manager):
     assert next_mapping(c) == b"[3]"
 
 
+def test_a_missing_mapping_is_an_error_again_and_again(manager):
+    c = manager.begin()
+    path = manager.dir / "map.json"
+    path.rename(manager.dir / "map.away")
+    text = f"Unable to update identity configuration -- (FileNotFoundError) [Errno 2] No such file or directory: '{path}'"
+    wait_until(lambda: manager.log().count(text) >= 2, 30)
+    assert "change detected" not in manager.log()  # nothing was sent: the old rules stay
+    (manager.dir / "map.away").rename(path)
+    assert next_mapping(c) == b"[]"
+    said = manager.log().count(text)
+    time.sleep(6)
+    assert manager.log().count(text) == said
+
+
 def test_mapping_behind_a_link(make_manager):
     """inotify on the folder sees nothing of this; the regular look does."""
     manager = make_manager()

@@ -242,3 +242,26 @@ def test_many_starts_hold_the_listener_back(manager, ada):
     running = [a for a in answers if a.type != table.FAILED]
     assert len({a.pid for a in running}) == 7
     assert all(a.code == table.LIMIT for a in answers if a.type == table.FAILED)
+
+
+def test_what_a_successor_cannot_do_now_is_tried_again(manager, ada):
+    """The service or the broker may be restarting: user endpoints go on meanwhile."""
+    c = manager.begin()
+    pid = c.started(ada.name, "uep.1").pid
+    c.sock.send(b"exit 1")
+    for code, text in ((75, "Network failure"), (0, "[invalid credentials; unrecoverable]"), (1, "502")):
+        c = manager.accept()
+        c.send(table.fatal(code, "", text))
+        c.sock.send(b"exit 1")
+        manager.wait_log(f"{text}\n  The endpoint worked before")
+    c = manager.register()
+    c.start(ada.name, "uep.1", request=2)
+    answer = c.expect(table.RUNNING, table.FAILED)
+    assert (answer.type, answer.pid) == (table.RUNNING, pid) and is_alive(pid)
+    # What the service says of the endpoint itself is final.
+    c.sock.send(b"exit 1")
+    c = manager.accept()
+    c.send(table.fatal(69, "Endpoint registration blocked.  [gone]"))
+    c.expect(table.STOP)
+    c.sock.close()
+    assert manager.process.wait(25) == 69

@@ -196,9 +196,12 @@ static void pidfile_of_one_who_leaves_a_child(void **state)
 int text_tests(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(uuids),    cmocka_unit_test(masks),
-        cmocka_unit_test(errs),     cmocka_unit_test(files),
-        cmocka_unit_test(pidfiles), cmocka_unit_test(pidfile_of_the_killed),
+        cmocka_unit_test(uuids),
+        cmocka_unit_test(masks),
+        cmocka_unit_test(errs),
+        cmocka_unit_test(files),
+        cmocka_unit_test(pidfiles),
+        cmocka_unit_test(pidfile_of_the_killed),
         cmocka_unit_test(pidfile_of_one_who_leaves_a_child),
     };
     return cmocka_run_group_tests_name("text", tests, NULL, NULL);

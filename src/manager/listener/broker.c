@@ -11,6 +11,7 @@
 /* Commands on their way to us; what a flood brings beyond stays at the broker. */
 #define PREFETCH 4096
 #define REFUSALS_MAX 3
+#define FRESH_US LOOP_S(60) /* credentials are, that long after the registration */
 #define CLOSES_MAX 3
 #define CLOSES_WITHIN_US LOOP_S(10)
 #define FINAL_HEARTBEAT_US LOOP_S(10)
@@ -18,6 +19,7 @@
 struct line {
     const char *name;
     struct amqp_conn *conn;
+    bool accepted;     /* the broker has taken its credentials once */
     unsigned downs;    /* since it was up */
     unsigned refusals; /* in a row */
     unsigned closes;   /* of the channel, since first_close_us */
@@ -31,6 +33,7 @@ struct broker {
     void *arg;
     struct line commands, heartbeats;
     struct loop_timer *beat;
+    uint64_t since_us;
     bool unconfirmed; /* a heartbeat is on its way */
     bool ended, closing;
 };
@@ -55,40 +58,63 @@ static void end(struct broker *b, const char *why)
 
 /* ---- what both have in common ---- */
 
-static void went_down(struct broker *b, struct line *l, enum amqp_down why, const char *text)
+static void refused(struct broker *b, struct line *l, const char *text)
 {
-    if (b->closing)
+    l->refusals++;
+    log_warning("The broker refuses the login (%s, attempt %u of %d):  %s", l->name, l->refusals,
+                REFUSALS_MAX, text);
+    if (l->refusals < REFUSALS_MAX || b->ended)
         return;
-    l->downs++;
-    if (l->downs == 1)
-        log_warning("Unable to sustain connection (%s); retrying ...  %s", l->name, text);
-    else if (l->downs == 2)
-        log_info("Unable to sustain connection (%s); retrying ...  %s", l->name, text);
-    else
-        log_debug("Unable to sustain connection (%s); retrying ...  %s", l->name, text);
-    l->refusals = why == AMQP_DOWN_AUTH ? l->refusals + 1 : 0;
-    if (l->refusals == REFUSALS_MAX) {
-        autofree char *line =
-            xasprintf("Unable to sustain connection (%s): %s  [invalid credentials; unrecoverable]",
-                      l->name, text);
-        end(b, line);
+    if (l->accepted || loop_now_us(b->loop) - b->since_us > FRESH_US) {
+        b->ended = true;
+        b->handlers.on_stale(b->arg);
+        return;
     }
-    if (why != AMQP_DOWN_CHANNEL)
-        return;
+    autofree char *line =
+        xasprintf("Unable to sustain connection (%s): %s  [invalid credentials; unrecoverable]",
+                  l->name, text);
+    end(b, line);
+}
+
+static void lost(const struct line *l, const char *text)
+{
+    enum log_level level = l->downs == 1 ? LOG_L_WARNING : l->downs == 2 ? LOG_L_INFO : LOG_L_DEBUG;
+    log_write(level, __FILE__, __LINE__, __func__,
+              "Unable to sustain connection (%s); retrying ...  %s", l->name, text);
+}
+
+static void channel_closed(struct broker *b, struct line *l, const char *text)
+{
     uint64_t now = loop_now_us(b->loop);
     if (l->closes == 0 || now - l->first_close_us > CLOSES_WITHIN_US) {
         l->closes = 0;
         l->first_close_us = now;
     }
-    if (++l->closes == CLOSES_MAX) {
-        autofree char *line = xasprintf("Unable to sustain channel (%s) after %d attempts: %s",
-                                        l->name, CLOSES_MAX, text);
-        end(b, line);
+    if (++l->closes < CLOSES_MAX)
+        return;
+    autofree char *line = xasprintf("Unable to sustain channel (%s) after %d attempts: %s", l->name,
+                                    CLOSES_MAX, text);
+    end(b, line);
+}
+
+static void went_down(struct broker *b, struct line *l, enum amqp_down why, const char *text)
+{
+    if (b->closing)
+        return;
+    l->downs++;
+    if (why == AMQP_DOWN_AUTH) {
+        refused(b, l, text);
+        return;
     }
+    l->refusals = 0;
+    lost(l, text);
+    if (why == AMQP_DOWN_CHANNEL)
+        channel_closed(b, l, text);
 }
 
 static void came_up(struct line *l)
 {
+    l->accepted = true;
     if (l->downs > 1)
         log_info("The connection is back (%s)", l->name);
     l->downs = l->refusals = 0;
@@ -200,6 +226,7 @@ struct broker *broker_open(struct loop *l, const struct site *s,
                          .site = s,
                          .handlers = *handlers,
                          .arg = arg,
+                         .since_us = loop_now_us(l),
                          .commands.name = "commands",
                          .heartbeats.name = "heartbeats"};
     b->beat = loop_timer_create(l, beat_cb, b);

@@ -122,6 +122,19 @@ static void broker_end_cb(void *arg, const char *why)
     loop_stop(l->loop, 0);
 }
 
+/* The next listener registers anew, which brings new credentials. */
+static void broker_stale_cb(void *arg)
+{
+    struct listener *l = arg;
+    if (l->stopping)
+        return;
+    log_warning("The broker does not accept the credentials of the registration any more; the "
+                "listener registers anew");
+    l->stopping = true;
+    desk_stop(l->desk);
+    loop_stop(l->loop, 1);
+}
+
 /* ---- the monitor's messages ---- */
 
 static void file_changed(struct listener *l, const struct table_message *m, int fd)
@@ -273,8 +286,8 @@ static int serve(struct listener *l)
                                                .send = send_cb,
                                                .ack = ack_cb,
                                                .arg = l});
-    static const struct broker_handlers handlers = {.on_command = command_cb,
-                                                    .on_end = broker_end_cb};
+    static const struct broker_handlers handlers = {
+        .on_command = command_cb, .on_end = broker_end_cb, .on_stale = broker_stale_cb};
     l->broker = broker_open(l->loop, &l->site, &handlers, l);
     int rc = loop_run(l->loop);
     l->stopping = true;

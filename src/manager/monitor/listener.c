@@ -15,6 +15,7 @@
 #include <sys/epoll.h>
 #include <sys/queue.h>
 #include <sys/socket.h>
+#include <sysexits.h>
 #include <unistd.h>
 
 #include "lib/base/alloc.h"
@@ -36,6 +37,7 @@
 #define STABLE_US LOOP_S(60)
 #define PAUSE_US LOOP_MS(500)
 #define PAUSE_MAX_US LOOP_S(60)
+#define PATIENCE_US LOOP_S(3600) /* with successors that can't begin */
 
 struct queued {
     STAILQ_ENTRY(queued) link;
@@ -55,8 +57,10 @@ struct listener {
     struct queue queue;
     unsigned queued;
     bool registered, stopping, reading, ended_by_us;
-    uint64_t born_us;
-    unsigned deaths; /* in a row, none of them old */
+    bool is_successor;      /* of one that had registered */
+    uint64_t registered_us; /* when this one had */
+    uint64_t trouble_us;    /* when the first of the row below died */
+    unsigned deaths;        /* in a row, none of them old */
     struct loop_timer *again;
 };
 
@@ -198,9 +202,15 @@ static void say_hello(struct listener *l)
 
 /* --- from the listener ---------------------------------------------------------------------- */
 
+static bool is_old(const struct listener *l)
+{
+    return l->registered && loop_now_us(l->m->loop) - l->registered_us > STABLE_US;
+}
+
 static void on_registered(struct listener *l, struct table_message *in, int fds[2])
 {
     l->registered = true;
+    l->registered_us = loop_now_us(l->m->loop);
     monitor_registered(l->m, in->endpoint_id);
 }
 
@@ -214,12 +224,35 @@ static void on_refresh(struct listener *l, struct table_message *in, int fds[2])
     child_refresh(l->m, in, fds[0]);
 }
 
+/* What a successor can't do now may be possible in a minute, when the service or the broker has
+ * been restarted, and the user endpoints don't mind.  What the service says of this endpoint is
+ * final. */
+static bool may_pass(const struct listener *l, int code)
+{
+    bool is_recent = is_old(l) || loop_now_us(l->m->loop) - l->trouble_us < PATIENCE_US;
+    return l->is_successor && code != EX_UNAVAILABLE && is_recent;
+}
+
+/* Whoever starts the manager again finds the user endpoints. */
+static void lose_patience(struct listener *l)
+{
+    log_error("No listener could begin for %d minutes; the manager ends, its user endpoints go on "
+              "(%u)",
+              (int)(PATIENCE_US / LOOP_S(60)), l->m->children->count);
+    l->m->keep_children = true;
+    monitor_stop(l->m, EX_TEMPFAIL);
+}
+
 static void on_fatal(struct listener *l, struct table_message *in, int fds[2])
 {
     char *text = in->text.user[0] ? in->text.user : in->text.admin;
     int code = in->code >= 0 && in->code <= 125 ? in->code : 70;
     bool was_refused = code == 65 || code == 69; /* registration: always said on standard output */
     clean_text(text, TABLE_TEXT, true);
+    if (may_pass(l, code)) {
+        log_warning("%s\n  The endpoint worked before: the next listener tries again", text);
+        return;
+    }
     if (text[0])
         log_error("%s (exit code: %d)", text, code);
     else
@@ -227,7 +260,10 @@ static void on_fatal(struct listener *l, struct table_message *in, int fds[2])
     if (!l->m->opt.console && text[0])
         dprintf(was_refused ? STDOUT_FILENO : STDERR_FILENO, "%s%s\n",
                 was_refused || strncmp(text, "Error: ", 7) == 0 ? "" : "Error: ", text);
-    monitor_stop(l->m, code);
+    if (l->is_successor && code != EX_UNAVAILABLE)
+        lose_patience(l);
+    else
+        monitor_stop(l->m, code);
 }
 
 static const struct handler {
@@ -322,13 +358,15 @@ static void again_cb(void *arg)
 static void died(struct listener *l)
 {
     struct monitor *m = l->m;
-    bool was_old = loop_now_us(m->loop) - l->born_us > STABLE_US;
+    bool was_old = is_old(l);
     clear(l);
     if (m->stop) {
         stop_listener_gone(m->stop);
         return;
     }
     l->deaths = was_old ? 1 : l->deaths + 1;
+    if (l->deaths == 1)
+        l->trouble_us = loop_now_us(m->loop);
     if (!m->endpoint_id[0] && l->deaths >= YOUNG_DEATHS_MAX) {
         log_critical("The listener ends before the endpoint is registered; giving up");
         if (!m->opt.console)
@@ -383,7 +421,7 @@ static void spawn(struct listener *l)
     int pair[2] = {-1, -1}, log[2] = {-1, -1};
     l->generation++;
     l->ended_by_us = false;
-    l->born_us = loop_now_us(l->m->loop);
+    l->is_successor = l->m->endpoint_id[0] != '\0';
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) < 0 ||
         relay_pipe(log) < 0 || fork_listener(l, pair[1], log[1]) < 0) {
         log_error("The listener can't be started: %m");

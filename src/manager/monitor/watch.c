@@ -1,5 +1,6 @@
 /* See watch.h.  What inotify says only makes us look; what counts is whether the file is another
- * one or has other times or size.  Editors write in several steps, so we look after a moment. */
+ * one or has other times or size.  Editors write in several steps, so we look after a moment; that
+ * it is away for a moment is usual as well. */
 #include "manager/monitor/watch.h"
 
 #include <errno.h>
@@ -24,6 +25,7 @@ struct watch {
     struct loop_io *io;
     struct loop_timer *timer;
     struct stat last;
+    uint64_t missing_us; /* when it was missed, or that was last said; 0 = it is there */
     loop_f *cb;
     void *arg;
 };
@@ -35,14 +37,32 @@ static bool is_same(const struct stat *a, const struct stat *b)
            a->st_ctim.tv_sec == b->st_ctim.tv_sec && a->st_ctim.tv_nsec == b->st_ctim.tv_nsec;
 }
 
+/* The rules stay as they are; it is said again and again, so that somebody sees it. */
+static void missing(struct watch *w, int why)
+{
+    uint64_t now = loop_now_us(w->loop);
+    if (w->missing_us && now - w->missing_us < LOOK_EVERY)
+        return;
+    if (w->missing_us)
+        log_error("Unable to update identity configuration -- (%s) [Errno %d] %s: '%s'\n  "
+                  "Identity configuration path: %s",
+                  why == ENOENT ? "FileNotFoundError" : "OSError", why, strerror(why), w->path,
+                  w->path);
+    w->missing_us = now;
+}
+
 static void look_cb(void *arg)
 {
     struct watch *w = arg;
     struct stat now;
-    /* Away for a moment is usual when a file is replaced; we look again. */
-    bool there = stat(w->path, &now) == 0;
+    int why = stat(w->path, &now) == 0 ? 0 : errno;
     loop_timer_set(w->timer, LOOK_EVERY, LOOP_S(1));
-    if (!there || is_same(&now, &w->last))
+    if (why) {
+        missing(w, why);
+        return;
+    }
+    w->missing_us = 0;
+    if (is_same(&now, &w->last))
         return;
     w->last = now;
     w->cb(w->arg);

@@ -1,5 +1,6 @@
 /* Tells when the identity mapping has changed: at once by inotify on its folder, within seconds
- * where that doesn't see it (network file systems, links). */
+ * where that doesn't see it (network file systems, links).  A file that is missing is an error in
+ * the log every few seconds, and no change. */
 #ifndef SALLYPORT_MANAGER_MONITOR_WATCH_H
 #define SALLYPORT_MANAGER_MONITOR_WATCH_H
 
