@@ -133,7 +133,8 @@ static const struct option_def top_options[] = {
 };
 
 static const struct option_def lint_options[] = {
-    FLAG("--json", "A JSON list of {level, file, text} instead of lines"),
+    FLAG("--offline", "Do not ask the web service what time it is"),
+    FLAG("--json", "A JSON list of {level, file, line, text} instead of lines"),
     {0},
 };
 
@@ -227,8 +228,11 @@ const struct command commands[] = {
      .run = cmd_enable_on_boot},
     {.name = "lint",
      .summary = "Look for mistakes in the files of an endpoint",
-     .text = "Exits 0 when there is no error; warnings don't count.",
-     .examples = "lint my_endpoint\nlint my_endpoint --json",
+     .text =
+         "Checks config.yaml, mapping, schema, template, environment, who may write to them, and "
+         "this host's clock beside that of the web service.  Exits 0 when there is no error; "
+         "warnings don't count.",
+     .examples = "lint my_endpoint\nlint my_endpoint --offline --json",
      .operand = "NAME_OR_UUID",
      .options = lint_options,
      .run = cmd_lint},

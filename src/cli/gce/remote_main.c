@@ -7,7 +7,8 @@
  *     logout               revokes and forgets
  *     userinfo | identities IDS | projects
  *     project-create | policy-create     the body comes on stdin
- *     status ID | lock ID | delete ID | endpoints ROLE | version */
+ *     status ID | lock ID | delete ID | endpoints ROLE | version
+ *     clock                answer: seconds that our clock is ahead of the service's */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -128,6 +129,15 @@ static int do_version(struct call *c)
     return api_version(c->api, &c->answer, &c->fail);
 }
 
+static int do_clock(struct call *c)
+{
+    double skew_s;
+    if (api_clock(c->api, &skew_s, &c->fail) < 0)
+        return -1;
+    c->answer = json_object_new_double(skew_s);
+    return 0;
+}
+
 static const struct {
     const char *verb;
     int (*run)(struct call *c);
@@ -147,6 +157,7 @@ static const struct {
     {"delete", do_delete, true},
     {"endpoints", do_endpoints, true},
     {"version", do_version, false},
+    {"clock", do_clock, false},
 };
 
 static const char *kind_text(const struct api_fail *fail)

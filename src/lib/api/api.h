@@ -90,6 +90,9 @@ int api_policy_create(struct api *a, struct json_object *body, char **id, struct
 
 /* GET /v2/version?service=all */
 int api_version(struct api *a, struct json_object **out, struct api_fail *fail);
+/* How far our clock is ahead of Compute's, in seconds (whole ones are what HTTP tells); beyond that
+ * the time that the answer took is given as the benefit of the doubt.  One try, no credentials. */
+int api_clock(struct api *a, double *skew_s, struct api_fail *fail);
 /* PUT /v3/endpoints/<id>, or POST /v3/endpoints when id is NULL.  answer: queue information. */
 int api_register(struct api *a, const char *id, struct json_object *doc,
                  struct json_object **answer, struct api_fail *fail);

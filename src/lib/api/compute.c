@@ -5,6 +5,7 @@
 
 #include "lib/api/private.h"
 #include "lib/base/alloc.h"
+#include "lib/base/clock.h"
 
 int api_userinfo(struct api *a, struct json_object **out, struct api_fail *fail)
 {
@@ -51,6 +52,26 @@ int api_policy_create(struct api *a, struct json_object *body, char **id, struct
 int api_version(struct api *a, struct json_object **out, struct api_fail *fail)
 {
     return api_authorized(a, API_COMPUTE_SERVER, "GET", "/v2/version?service=all", NULL, out, fail);
+}
+
+int api_clock(struct api *a, double *skew_s, struct api_fail *fail)
+{
+    struct http_response answer = {.body = BUF_INIT};
+    autofree char *url = xasprintf("%s/v2/version", a->compute_url);
+    struct http_request request = {.method = "GET", .url = url, .tries = 1};
+    double before = clock_unix();
+    int rc = http_send(a->http, &request, &answer, &fail->err);
+    double after = clock_unix(), theirs = (double)answer.date;
+    http_response_free(&answer);
+    if (rc < 0) {
+        fail->kind = API_NETWORK;
+        return -1;
+    }
+    if (theirs < 0)
+        return fail_set(fail, API_ANSWER, "the answer of %s has no date", url);
+    /* It was written at some time in between, in the second `theirs`. */
+    *skew_s = before > theirs + 1 ? before - (theirs + 1) : after < theirs ? after - theirs : 0;
+    return 0;
 }
 
 int api_register(struct api *a, const char *id, struct json_object *doc,

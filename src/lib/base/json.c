@@ -50,7 +50,7 @@ struct json_object *json_read(const char *p, size_t n, size_t max, const char *w
         if (code == json_tokener_continue)
             code = json_tokener_error_parse_eof;
     }
-    size_t at = json_tokener_get_parse_end(tok);
+    size_t at = code == json_tokener_error_parse_eof ? n : json_tokener_get_parse_end(tok);
     json_tokener_free(tok);
     if (code != json_tokener_success) {
         err_code(err, EINVAL, "%s is not JSON: %s at byte %zu", what, json_tokener_error_desc(code),

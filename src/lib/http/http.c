@@ -59,13 +59,17 @@ static size_t body_cb(char *p, size_t size, size_t n, void *arg)
 
 static size_t header_cb(char *p, size_t size, size_t n, void *arg)
 {
-    static const char retry[] = "retry-after:";
+    static const char retry[] = "retry-after:", date[] = "date:";
     struct http_response *out = arg;
     size_t len = size * n;
     if (len > sizeof(retry) && strncasecmp(p, retry, sizeof(retry) - 1) == 0) {
         autofree char *value = xstrndup(p + sizeof(retry) - 1, len - (sizeof(retry) - 1));
         double s = strtod(value, NULL); /* the form with a date gives 0: no request for a pause */
         out->pause_s = s > 0 ? s : 0;
+    }
+    if (len > sizeof(date) && strncasecmp(p, date, sizeof(date) - 1) == 0) {
+        autofree char *value = xstrndup(p + sizeof(date) - 1, len - (sizeof(date) - 1));
+        out->date = curl_getdate(value, NULL);
     }
     return len;
 }
@@ -140,6 +144,7 @@ static int once(struct http *h, const struct http_request *req, struct http_resp
     buf_clear(&out->body);
     out->status = 0;
     out->pause_s = 0;
+    out->date = -1;
     struct curl_slist *list = headers(req);
     curl_easy_setopt(c, CURLOPT_URL, req->url);
     curl_easy_setopt(c, CURLOPT_PROTOCOLS_STR, "http,https");

@@ -37,6 +37,7 @@ struct http_response {
     bool is_json;    /* Content-Type application/json */
     struct buf body; /* freed by http_response_free() */
     double pause_s;  /* Retry-After, or 0 */
+    long long date;  /* the server's clock, Unix time in whole seconds; -1 = not told */
 };
 
 /* agent: the User-Agent line. Ends the process when libcurl can't start. */

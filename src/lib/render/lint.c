@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "lib/base/alloc.h"
 #include "lib/schema/schema.h"
 #include "lib/template/template.h"
 
@@ -70,6 +71,8 @@ int render_lint(const struct render_input *in, struct json_object **wanted,
     *wanted = *not_in_schema = NULL;
     if (names == NULL) {
         render_fail(err, failure.kind, "TemplateSyntaxError", "%s", failure.message);
+        if (failure.line > 0)
+            err->where = xasprintf("%s:%d", t.name, failure.line);
         template_error_free(&failure);
         return -1;
     }

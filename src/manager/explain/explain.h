@@ -24,6 +24,7 @@ struct explain {
     const char *endpoint_id;
     const char *identities_path;
     const char *options_path, *runtime_path;
+    const char *skew, *no_clock; /* of lint: seconds, or why they are not known */
     bool json, check, first;
     /* read from them */
     struct config *config; /* NULL without dir */
