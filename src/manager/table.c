@@ -36,10 +36,13 @@ struct text {
     }
 
 static const struct text id_texts[] = {TEXT(table_message, endpoint_id), {0, 0}};
-static const struct text start_texts[] = {
-    TEXT(table_message, start.user),    TEXT(table_message, start.name),
-    TEXT(table_message, start.key),     TEXT(table_message, start.id),
-    TEXT(table_message, start.command), {0, 0}};
+static const struct text start_texts[] = {TEXT(table_message, start.user),
+                                          TEXT(table_message, start.name),
+                                          TEXT(table_message, start.key),
+                                          TEXT(table_message, start.id),
+                                          TEXT(table_message, start.command),
+                                          TEXT(table_message, start.correlation),
+                                          {0, 0}};
 static const struct text hello_texts[] = {TEXT(table_message, hello.endpoint_dir),
                                           TEXT(table_message, hello.endpoint_uuid),
                                           TEXT(table_message, hello.hostname),

@@ -45,7 +45,7 @@
 #include "lib/base/err.h"
 #include "lib/base/uuid.h"
 
-#define TABLE_VERSION 1
+#define TABLE_VERSION 2
 
 #define TABLE_USER 64  /* a local user name with NUL */
 #define TABLE_NAME 256 /* a user endpoint's name with NUL */
@@ -54,6 +54,7 @@
 #define TABLE_PATH 1024
 #define TABLE_LIST 2048 /* names, each with its NUL, an empty one ends the list */
 #define TABLE_COMMAND 1024
+#define TABLE_CORRELATION 64
 
 #define TABLE_SOCKET 3 /* the listener's end */
 
@@ -112,6 +113,7 @@ struct table_message {
             char key[TABLE_KEY];
             char id[UUID_TEXT];          /* amqp_creds.endpoint_id, for the audit log */
             char command[TABLE_COMMAND]; /* argv joined by blanks, for log lines; cut to fit */
+            char correlation[TABLE_CORRELATION]; /* "[request …]" of log lines; cut to fit */
         } start;
         struct {
             uint32_t version;

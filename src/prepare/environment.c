@@ -7,6 +7,7 @@
 
 #include "lib/base/alloc.h"
 #include "lib/base/log.h"
+#include "lib/handover/handover.h"
 #include "lib/render/render.h"
 #include "lib/yaml/yaml.h"
 
@@ -64,6 +65,28 @@ void environment_default(struct environment *e, const char *name, const char *va
         environment_set(e, name, value);
 }
 
+static bool is_the_managers(const char *name)
+{
+    static const char *const own[] = {"GLOBUS_COMPUTE_CLIENT_SECRET", "NOTIFY_SOCKET",
+                                      "WATCHDOG_USEC", "WATCHDOG_PID"};
+    for (size_t i = 0; i < sizeof(own) / sizeof(own[0]); i++)
+        if (strcmp(name, own[i]) == 0)
+            return true;
+    return false;
+}
+
+void environment_pam(struct environment *e)
+{
+    const size_t n = sizeof(HANDOVER_PAM_PREFIX) - 1;
+    for (char **at = environ; *at != NULL; at++) {
+        const char *equals = strchr(*at, '=');
+        if (equals == NULL || strncmp(*at, HANDOVER_PAM_PREFIX, n) != 0 || equals == *at + n)
+            continue;
+        autofree char *name = xstrndup(*at + n, (size_t)(equals - *at) - n);
+        environment_set(e, name, equals + 1);
+    }
+}
+
 void environment_inherit(struct environment *e)
 {
     for (char **at = environ; *at != NULL; at++) {
@@ -71,7 +94,7 @@ void environment_inherit(struct environment *e)
         if (equals == NULL || equals == *at)
             continue;
         autofree char *name = xstrndup(*at, (size_t)(equals - *at));
-        if (strcmp(name, "GLOBUS_COMPUTE_CLIENT_SECRET") != 0)
+        if (!is_the_managers(name))
             environment_set(e, name, equals + 1);
     }
 }

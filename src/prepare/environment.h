@@ -12,8 +12,10 @@ struct environment;
 
 struct environment *environment_create(void);
 void environment_destroy(struct environment *e);
-/* Takes over ours, without the manager's own secrets. */
+/* Takes over ours, without the manager's own secrets and what systemd told it. */
 void environment_inherit(struct environment *e);
+/* Takes over what PAM modules have set: handover.h. */
+void environment_pam(struct environment *e);
 /* NULL when absent. */
 const char *environment_get(const struct environment *e, const char *name);
 void environment_set(struct environment *e, const char *name, const char *value);

@@ -10,12 +10,10 @@
 #include "lib/handover/handover.h"
 
 static bool user_stays;
-static const char *correlation;
 
 void fail_about(const struct blob *b)
 {
     user_stays = !b->privileged || getuid() == 0;
-    correlation = b->correlation_id;
 }
 
 static void fail_with(enum step step, const char *type, const char *detail, const char *text)
@@ -27,8 +25,6 @@ static void fail_with(enum step step, const char *type, const char *detail, cons
     buf_str(&admin, user.data);
     if (detail != NULL)
         buf_fmt(&admin, " [%s]", detail);
-    if (correlation != NULL)
-        buf_fmt(&admin, " [request %s]", correlation);
     /* Without a change of user the steps between setup and setsid don't exist. */
     handover_fail(user_stays && step >= STEP_DEFAULTS ? (int)step - 4 : (int)step, user.data,
                   admin.data);

@@ -21,8 +21,7 @@ enum step {
     STEP_EXEC = 87,
 };
 
-/* Known from then on: whether the codes of the last steps are four lower (nobody changed), and the
- * correlation id for the administrator. */
+/* Known from then on: whether the codes of the last steps are four lower (nobody changed). */
 void fail_about(const struct blob *b);
 
 /* type: the exception that the original would raise.  detail: what only the administrator reads,

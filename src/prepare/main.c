@@ -116,6 +116,8 @@ static void begin_environment(struct prepare *p)
     p->env = environment_create();
     if (!p->blob->privileged)
         environment_inherit(p->env);
+    if (p->blob->pam_environment)
+        environment_pam(p->env);
     if (!is_open(HANDOVER_ENVIRONMENT))
         return;
     read_file(HANDOVER_ENVIRONMENT, ENVIRONMENT_FILE_MAX, "user_environment.yaml", &text);
@@ -303,6 +305,10 @@ static void set_streams(struct prepare *p, int document)
     if (dup2(log, STDERR_FILENO) < 0)
         fail_errno(STEP_STDERR, NULL, "Unable to redirect stderr");
     close(log);
+    log_console(false, false);
+    log_file(STDOUT_FILENO, NULL);
+    log_info("User endpoint %s starts as %s [request %s]", p->blob->name, p->account.pw_name,
+             p->blob->correlation_id != NULL ? p->blob->correlation_id : "-");
 }
 
 /* `debug: true` in the rendered configuration: the log begins with it. */

@@ -126,6 +126,7 @@ static void exec_prepare(const struct session *s)
     static const char name[] = "prepare";
     char path[PATH_MAX];
     char *none[] = {NULL};
+    char **env = s->change_user ? none : environ;
     char *argv[] = {path, NULL};
     ssize_t n = readlink("/proc/self/exe", path, sizeof(path) - 1);
     if (n <= 0)
@@ -135,7 +136,9 @@ static void exec_prepare(const struct session *s)
     if (!slash || (size_t)(slash + 1 - path) + sizeof(name) > sizeof(path))
         fail_without_errno(s, SESSION_EXEC, "the path of the installation is too long");
     memcpy(slash + 1, name, sizeof(name));
-    execve(path, argv, s->change_user ? none : environ);
+    if (s->change_user && s->pam_service)
+        env = pam_environment(s);
+    execve(path, argv, env);
     int saved = errno;
     char what[PATH_MAX + 64];
     snprintf(what, sizeof(what), "%s can't be run as %s (is the installation readable for all?)",

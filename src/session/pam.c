@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "lib/handover/handover.h"
 #include "session/session.h"
 
 static pam_handle_t *handle;
@@ -52,6 +53,21 @@ void pam_begin(const struct session *s)
         return;
     pam_setcred(handle, PAM_DELETE_CRED | PAM_SILENT);
     refuse(s, "open_session", rc);
+}
+
+char **pam_environment(const struct session *s)
+{
+    char **list = pam_getenvlist(handle);
+    for (size_t i = 0; list && list[i]; i++) {
+        char *renamed;
+        if (asprintf(&renamed, "%s%s", HANDOVER_PAM_PREFIX, list[i]) < 0)
+            session_fail(s, SESSION_EXEC, "the environment of the PAM session");
+        free(list[i]);
+        list[i] = renamed;
+    }
+    if (!list)
+        session_fail(s, SESSION_EXEC, "the environment of the PAM session");
+    return list;
 }
 
 void pam_finish(void)

@@ -51,6 +51,8 @@ void caps_prove(const struct session *s);
 
 /* pam.c: account, credentials, session; afterwards in the keeper: the reverse. */
 void pam_begin(const struct session *s);
+/* What its modules have set, each name behind HANDOVER_PAM_PREFIX; NULL-terminated, never freed. */
+char **pam_environment(const struct session *s);
 void pam_finish(void);
 
 /* keeper.c: leaves a privileged process behind that closes the PAM session when this one ends. */

@@ -33,7 +33,7 @@ CONFIG, TEMPLATE, SCHEMA, MAPPING, TOKENS = range(5)
 NO_ACCOUNT, SAME_USER, BAD_ACCOUNT, LIMIT, BAD_NAME, CANT_FORK, STOPPING = range(1, 8)
 
 HEAD = struct.Struct("=IiQiI")
-START_PART = struct.Struct("=64s256s48s37s1024s")
+START_PART = struct.Struct("=64s256s48s37s1024s64s")
 HELLO_PART = struct.Struct("=I?1024s37s256s64s??")
 TEXT_PART = struct.Struct("=2048s2048s")
 
@@ -55,6 +55,7 @@ class Message:
     key: str = ""
     id: str = ""
     command: str = ""
+    correlation: str = ""
     text_user: str = ""
     text_admin: str = ""
     credentials: bytes = b""
@@ -73,7 +74,7 @@ def decode(packet: bytes, fds: list[int]) -> Message:
     if kind == REGISTERED:
         m.endpoint_id = _text(packet[HEAD.size:])
     elif kind in (START, REFRESH):
-        m.user, m.name, m.key, m.id, m.command = map(_text, START_PART.unpack_from(packet, HEAD.size))
+        m.user, m.name, m.key, m.id, m.command, m.correlation = map(_text, START_PART.unpack_from(packet, HEAD.size))
         m.credentials = _read_all(fds[0])
         if kind == START:
             m.blob = json.loads(_read_all(fds[1]))
@@ -352,7 +353,7 @@ class Monitor:
         theirs.close()
 
     def _send_hello(self, asked: str, root: bool, debug: bool) -> None:
-        part = HELLO_PART.pack(1, debug, str(self.folder).encode(), asked.encode(), b"host.example.org",
+        part = HELLO_PART.pack(2, debug, str(self.folder).encode(), asked.encode(), b"host.example.org",
                                b"root", root, root)
         self._send(HEAD.pack(HELLO, 0, 0, 0, 0) + part)
         for kind in self._files:
@@ -375,7 +376,7 @@ class Monitor:
              name: str = "", key: str = "", text: str = "", admin: str = "") -> None:
         packet = HEAD.pack(kind, code, request, pid, 0)
         if kind in (RUNNING, EXITED):
-            packet += START_PART.pack(user.encode(), name.encode(), key.encode(), b"", b"")
+            packet += START_PART.pack(user.encode(), name.encode(), key.encode(), b"", b"", b"")
         elif kind == FAILED:
             packet += TEXT_PART.pack(text.encode(), admin.encode())
         self._send(packet)

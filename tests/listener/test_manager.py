@@ -124,6 +124,32 @@ def test_a_user_endpoint_starts_as_the_user(whole, ada):
     assert last == {"heartbeat_period": 0}
 
 
+def entries(log):
+    """Messages of a log, those of several lines whole."""
+    return re.split(r"\n(?=\d{4}-\d\d-\d\d )", log)
+
+
+def test_one_id_in_every_line_of_a_start(whole, ada):
+    web, manager, queues = whole()
+    template = manager.endpoint_folder / "user_config_template.yaml.j2"
+    template.write_text(template.read_text() + "# {{ user_runtime }}\n")  # a warning of prepare
+    uep, doc = ask(queues, ada, request_id="req-good")
+    reports(queues, uep)
+    name = doc["kwargs"]["name"]
+    said = [e for e in entries(manager.log()) if name in e]
+    assert [e for e in said if "req-good" not in e] == []
+    for text in ("Creating new user endpoint (pid: ", "is deprecated"):
+        assert [e for e in said if text in e], said
+    assert [e for e in entries(manager.log()) if "successfully forked" in e and "[request req-good]" in e]
+    first = (ada.home / ".globus_compute" / name / "endpoint.log").read_text().splitlines()[0]
+    assert first.endswith(f"User endpoint {name} starts as {ada.name} [request req-good]")
+    template.write_text("engine: {{ missing }}\n")
+    uep, _ = ask(queues, ada, request_id="req-bad")
+    assert "'missing' is undefined" in reports(queues, uep)["global_state"]["error"]
+    said = [e for e in entries(manager.log()) if "'missing' is undefined" in e]
+    assert len(said) == 2 and all("[request req-bad]" in e for e in said), said
+
+
 def test_failures_reach_the_requester(whole, ada):
     web, manager, queues = whole()
     # The schema of `configure` is open; the template wants a number here.

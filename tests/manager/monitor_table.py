@@ -13,7 +13,7 @@ CONFIG, TEMPLATE, SCHEMA, MAPPING, TOKENS = range(5)
 )
 
 HEAD = struct.Struct("<IiQiI")
-START_PART = struct.Struct("<64s256s48s37s1024s")
+START_PART = struct.Struct("<64s256s48s37s1024s64s")
 HELLO_PART = struct.Struct("<I?1024s37s256s64s??")
 TEXT_PART = struct.Struct("<2048s2048s")
 ID_PART = struct.Struct("<37s")
@@ -24,8 +24,9 @@ def head(type_, code=0, request=0, pid=0, file=0):
     return HEAD.pack(type_, code, request, pid, file)
 
 
-def start(user, name, key="key", id_="", command="", request=1, type_=START):
-    texts = [t if isinstance(t, bytes) else t.encode() for t in (user, name, key, id_, command)]
+def start(user, name, key="key", id_="", command="", request=1, type_=START,
+          correlation="req-1"):
+    texts = [t if isinstance(t, bytes) else t.encode() for t in (user, name, key, id_, command, correlation)]
     return head(type_, request=request) + START_PART.pack(*texts)
 
 
@@ -48,7 +49,7 @@ class Message:
         rest = packet[HEAD.size :]
         if self.type in (START, REFRESH, RUNNING, EXITED):
             fields = START_PART.unpack(rest)
-            self.user, self.name, self.key, self.id, self.command = map(text, fields)
+            self.user, self.name, self.key, self.id, self.command = map(text, fields[:5])
         elif self.type == HELLO:
             fields = HELLO_PART.unpack(rest)
             self.version, self.debug = fields[:2]

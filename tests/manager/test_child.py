@@ -187,7 +187,7 @@ def test_log_lines_of_the_child_are_cleaned_and_bounded(manager, ada):
     c.started(ada.name, "uep.1", blob=manager.blob("p", act="talk"))
     lines = [line for line in manager.log().splitlines() if "line " in line]
     assert 100 <= len(lines) <= 400
-    assert f"({ada.name}, uep.1) line 0 ?[31m" in lines[0]
+    assert f"({ada.name}, uep.1) [request req-1] line 0 ?[31m" in lines[0]
 
 
 def test_stop_kills_what_does_not_want_to_go(manager, ada, bob):

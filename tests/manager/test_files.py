@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import time
 
 import monitor_table as table
@@ -218,16 +219,25 @@ def test_detach_that_fails(manager):
     assert "Endpoint registration blocked.  [no]" in manager.said()
 
 
-def test_service_manager_is_told(manager):
-    import socket
+def told(s, text):
+    """What systemd hears, until it hears that."""
+    while text not in s.recv(4096).decode():
+        pass
 
+
+def test_service_manager_is_told(manager, ada):
     path = manager.dir / "notify"
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as s:
         s.bind(str(path))
         s.settimeout(10)
-        c = manager.begin(env={"NOTIFY_SOCKET": str(path), "PATH": "/bin"})
-        assert b"READY=1" in s.recv(4096)
+        c = manager.begin(env={"NOTIFY_SOCKET": str(path), "PATH": "/bin", "WATCHDOG_USEC": "400000"})
+        told(s, "READY=1")
+        told(s, f"STATUS=Endpoint {manager.id}, user endpoints: 0")
+        for _ in range(3):
+            told(s, "WATCHDOG=1")
+        c.started(ada.name, "uep.1")
+        told(s, f"STATUS=Endpoint {manager.id}, user endpoints: 1")
         manager.process.send_signal(signal.SIGTERM)
-        assert b"STOPPING=1" in s.recv(4096)
+        told(s, "STOPPING=1")
         c.sock.close()
         assert manager.process.wait(15) == 0

@@ -11,7 +11,7 @@ pytestmark = needs_root
 
 def test_banner_and_files(manager):
     c = manager.begin("--log-to-console")
-    assert c.hello.version == 1 and c.hello.privileged and c.hello.can_change_user
+    assert c.hello.version == 2 and c.hello.privileged and c.hello.can_change_user
     assert c.hello.local_user == "root"
     assert c.files[table.TEMPLATE] == b"engine: {}\n" and c.files[table.TOKENS] is None
     manager.wait_log(f"\n\n========== Endpoint Manager begins: {manager.id}\n")

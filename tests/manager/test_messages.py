@@ -38,6 +38,7 @@ MALFORMED = {
     "name without an end": (table.start("root", "n" * 256), 2),
     "key without an end": (table.start("root", "x", key="k" * 48), 2),
     "command without an end": (table.start("root", "x", command="c" * 1024), 2),
+    "correlation without an end": (table.start("root", "x", correlation="c" * 64), 2),
     "registered again": (table.registered("11111111-2222-3333-4444-555555555555"), 0),
     "registered with nonsense": (table.registered("x" * 36), 0),
     "larger than any": (b"\x02\0\0\0" + b"x" * 8000, 0),

@@ -164,6 +164,18 @@ def test_limits_of_pam_reach_the_user_endpoint(manager, pam, ada, top):
     assert files.split()[3:5] == ["321", "654"]
 
 
+def test_variables_of_pam_reach_prepare_harmlessly(manager, pam, ada, top):
+    """Under other names, so that no loader obeys them; prepare takes them when it is told to."""
+    conf = top / "pam_env.conf"
+    conf.write_text("KRB5CCNAME DEFAULT=FILE:/tmp/cache\nLD_PRELOAD DEFAULT=/evil.so\n")
+    pam.write(session=f"session required pam_env.so readenv=0 conffile={conf}\n")
+    c = manager.begin()
+    c.started(ada.name, "uep.1", blob=manager.blob("p"))
+    assert sorted(manager.probe("p")["env"]) == [
+        "SALLYPORT_PAM_KRB5CCNAME=FILE:/tmp/cache", "SALLYPORT_PAM_LD_PRELOAD=/evil.so"
+    ]
+
+
 def test_the_keeper_that_cannot_be_forked(make_manager, top, pam, ada):
     pam.write()
     tree = monitor_harness.make_tree(top, "no-keeper")

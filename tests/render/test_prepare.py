@@ -57,7 +57,9 @@ def test_what_the_endpoint_gets(handed):
     flags = int(seen["log_flags"].split("flags:\t")[1].split()[0], 8)
     assert flags & os.O_APPEND and flags & os.O_SYNC
     log = pathlib.Path(uep) / "endpoint.log"
-    assert "hello log" in log.read_text() and log.stat().st_mode & 0o777 == 0o600
+    first, *rest = log.read_text().splitlines()
+    assert first.endswith(f" User endpoint uep.1 starts as {account.pw_name} [request c0ffee]")
+    assert "hello log" in rest and log.stat().st_mode & 0o777 == 0o600
     assert pathlib.Path(uep).stat().st_mode & 0o777 == 0o700
 
 
@@ -226,7 +228,7 @@ def test_schema_and_template_failures(handed):
     handed.template = b"engine: {}\na: {{ ACCOUNT }}\n"
     handed.blob["template_path"] = "/nosuch/user_config_template.yaml"
     record = bad(handed.run(), 77, "(UndefinedError) 'ACCOUNT' is undefined")
-    assert "user_config_template.yaml:2" in record[2] and "c0ffee" in record[2]
+    assert "user_config_template.yaml:2" in record[2]
     handed.blob["user_opts"] = {"_GC": 1}
     bad(handed.run(), 77, "(ValueError) '_GC' is a reserved word")
     handed.blob["user_opts"] = {}
@@ -295,3 +297,15 @@ def test_bad_request(handed, raw):
 def test_missing_descriptor(handed):
     handed.template = None
     bad(handed.run(), 70, "(OSError)")
+
+
+def test_variables_of_pam_come_first_when_they_are_wanted(handed):
+    handed.inherited["SALLYPORT_PAM_KRB5CCNAME"] = "FILE:/tmp/cache"
+    handed.inherited["SALLYPORT_PAM_PATH"] = "/nowhere"
+    handed.inherited["SALLYPORT_PAM_"] = "no name"
+    assert "KRB5CCNAME" not in good(handed.run())["env"]
+    handed.blob["pam_environment"] = True
+    env = good(handed.run())["env"]
+    assert env["KRB5CCNAME"] == "FILE:/tmp/cache"
+    assert env["PATH"] == f"{handed.bin}:/usr/bin:/bin"  # user_environment.yaml wins
+    assert not [name for name in env if name.startswith("SALLYPORT")]

@@ -60,6 +60,7 @@ struct config {
     int64_t max_starts_per_user_per_minute;
     int64_t minimum_free_memory_mib;
     bool survives_manager;
+    bool pam_environment;
     bool audit_hash_chain;
     char *user_endpoint_executable; /* fixed path, or NULL = PATH */
     char *listener_user;            /* account of the listener; NULL = nobody */

@@ -13,6 +13,7 @@
  *       max_starts_per_user_per_minute: 600 # 0 = no limit
  *       minimum_free_memory_mib: 64 # less available memory: starts are refused; 0 = any
  *       survives_manager: true      # user endpoints outlive a manager that crashes
+ *       pam_environment: false      # variables that PAM modules set reach the user endpoint
  *       audit_hash_chain: false
  *       user_endpoint_executable: /opt/site/bin/globus-compute-endpoint
  *       listener_user: nobody
@@ -79,6 +80,7 @@ const struct field config_fields[] = {
     {"max_starts_per_user_per_minute", FIELD_INT, GROUP_OURS, AT(max_starts_per_user_per_minute)},
     {"minimum_free_memory_mib", FIELD_INT, GROUP_OURS, AT(minimum_free_memory_mib)},
     {"survives_manager", FIELD_BOOL, GROUP_OURS, AT(survives_manager)},
+    {"pam_environment", FIELD_BOOL, GROUP_OURS, AT(pam_environment)},
     {"audit_hash_chain", FIELD_BOOL, GROUP_OURS, AT(audit_hash_chain)},
     {"user_endpoint_executable", FIELD_PATH, GROUP_OURS, AT(user_endpoint_executable),
      .can_be_null = true},

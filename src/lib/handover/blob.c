@@ -112,7 +112,8 @@ static int fill(struct blob *b, struct err *err)
     if (flag(b, "seed_style", &b->seed_style, err) < 0 ||
         flag(b, "high_assurance", &b->high_assurance, err) < 0 ||
         flag(b, "privileged", &b->privileged, err) < 0 || flag(b, "audit", &b->audit, err) < 0 ||
-        flag(b, "survives_manager", &b->survives_manager, err) < 0)
+        flag(b, "survives_manager", &b->survives_manager, err) < 0 ||
+        flag(b, "pam_environment", &b->pam_environment, err) < 0)
         return -1;
     return mask(b, err);
 }

@@ -29,8 +29,9 @@
  *   audit                  bool    HANDOVER_AUDIT is open and goes on to the user endpoint
  *   survives_manager       bool    copied into the stdin document: the user endpoint stays when
  *                                  its manager has died, and a new manager adopts it
+ *   pam_environment        bool    variables that PAM modules set come first in the environment
  *   umask                  int     default 077
- *   correlation_id         text    named in what prepare tells the administrator
+ *   correlation_id         text    named in the first line of the user endpoint's log
  *
  * Unknown keys are ignored.  The whole is at most BLOB_SIZE_MAX bytes. */
 #ifndef SALLYPORT_HANDOVER_BLOB_H
@@ -70,6 +71,7 @@ struct blob {
     bool privileged;
     bool audit;
     bool survives_manager;
+    bool pam_environment;
     mode_t umask;
     const char *correlation_id;
 };

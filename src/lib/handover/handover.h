@@ -24,6 +24,11 @@ enum handover_fd {
 #define HANDOVER_MAGIC 0x53506831u /* "SPh1" */
 #define HANDOVER_TEXT 1500
 
+/* Variables that PAM modules have set reach prepare in its environment under names that begin so:
+ * neither the program loader nor a library obeys them there, while the administrator's files are
+ * still open. */
+#define HANDOVER_PAM_PREFIX "SALLYPORT_PAM_"
+
 /* Written in one write(); a pipe takes it whole (PIPE_BUF is 4096). */
 struct handover_record {
     uint32_t magic;

@@ -105,6 +105,7 @@ static struct json_object *document(const struct site *s, const struct command *
     json_add_bool(o, "privileged", s->privileged);
     json_add_bool(o, "audit", config->audit_log_path != NULL);
     json_add_bool(o, "survives_manager", config->survives_manager);
+    json_add_bool(o, "pam_environment", config->pam_enable && config->pam_environment);
     json_add_str(o, "correlation_id", c->correlation);
     return o;
 }

@@ -29,6 +29,7 @@ static void ask_monitor(struct job *j, enum table_type type, const char *key, in
     snprintf(m.start.id, sizeof(m.start.id), "%s",
              c->route.endpoint_id ? c->route.endpoint_id : "");
     compose_command_line(c, m.start.command, sizeof(m.start.command));
+    snprintf(m.start.correlation, sizeof(m.start.correlation), "%s", job_correlation(j));
     snprintf(j->request, sizeof(j->request), "%llu", (unsigned long long)m.request);
     j->answer_by_us = loop_now_us(d->w.loop) + ANSWER_US;
     map_put(d->asked, j->request, j);

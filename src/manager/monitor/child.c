@@ -13,6 +13,7 @@
 #include "lib/base/log.h"
 #include "manager/monitor/admission.h"
 #include "manager/monitor/listener.h"
+#include "manager/monitor/notify.h"
 #include "manager/monitor/state.h"
 
 struct children *children_create(struct monitor *m)
@@ -52,6 +53,7 @@ struct child *child_new(struct monitor *m)
     c->pidfd = c->memfd = c->status_fd = c->gate_fd = -1;
     LIST_INSERT_HEAD(&m->children->list, c, link);
     m->children->count++;
+    notify_changed(m->notify);
     m->children->in_flight++;
     return c;
 }
@@ -77,6 +79,7 @@ void child_free(struct child *c)
 {
     struct children *all = c->m->children;
     all->count--;
+    notify_changed(c->m->notify);
     all->in_flight -= is_in_flight(c);
     LIST_REMOVE(c, link);
     loop_io_destroy(c->pid_io);

@@ -45,6 +45,7 @@ struct child {
     char key[TABLE_KEY];
     char id[UUID_TEXT];
     char command[TABLE_COMMAND];
+    char correlation[TABLE_CORRELATION]; /* of the request that started it; "-" = unknown */
     int memfd; /* the credentials, writable; -1 = out of reach (adopted) */
     uint64_t mem_dev, mem_ino;
     int status_fd, gate_fd; /* -1 = not any more */

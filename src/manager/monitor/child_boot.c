@@ -56,7 +56,8 @@ static void deadline_cb(void *arg)
         snprintf(admin, sizeof(admin),
                  "%s of user endpoint %s (pid: %d) took too long and was ended", what, c->name,
                  (int)c->pid);
-        log_warning("Unable to start user endpoint process for %s [%s]", c->user, admin);
+        log_warning("Unable to start user endpoint process for %s [%s] [request %s]", c->user,
+                    admin, c->correlation);
         child_answer_failed(c, TABLE_DIED, "The user endpoint took too long to start", admin);
     }
     if (child_signal(c, SIGKILL) < 0 && errno != ESRCH)
@@ -91,8 +92,8 @@ static int ask_admission(struct child *c, struct err *err)
 
 static void refuse(struct child *c, int code, const char *user_text, const char *admin_text)
 {
-    log_warning("Start of user endpoint '%s' for local user '%s' is refused: %s", c->name, c->user,
-                admin_text);
+    log_warning("Start of user endpoint '%s' for local user '%s' is refused: %s [request %s]",
+                c->name, c->user, admin_text, c->correlation);
     child_answer_failed(c, code, user_text, admin_text);
     dismiss(c);
 }
@@ -130,8 +131,8 @@ static void account_came(struct child *c, struct account *a)
         log_debug("pid=%d has left its gate", (int)c->pid); /* its end will tell */
     gate_close(c);
     loop_timer_set(c->deadline, LOOP_S(BOOT_S), LOOP_S(1));
-    log_info("Creating new user endpoint (pid: %d) [(%s, %s) %s]", (int)c->pid, c->user, c->name,
-             c->command);
+    log_info("Creating new user endpoint (pid: %d) [(%s, %s) %s] [request %s]", (int)c->pid,
+             c->user, c->name, c->command, c->correlation);
 }
 
 /* --- the outcome ---------------------------------------------------------------------------- */
@@ -142,8 +143,8 @@ static void record_came(struct child *c, struct handover_record *r)
     r = c->record;
     clean_text(r->user, sizeof(r->user), true);
     clean_text(r->admin, sizeof(r->admin), true);
-    log_error("Unable to start user endpoint process for %s [exit code: %d; %s]", c->user, r->code,
-              r->admin[0] ? r->admin : r->user);
+    log_error("Unable to start user endpoint process for %s [exit code: %d; %s] [request %s]",
+              c->user, r->code, r->admin[0] ? r->admin : r->user, c->correlation);
     int code = r->code >= 70 && r->code <= 99 ? r->code : 70;
     child_answer_failed(c, code, r->user, r->admin[0] ? r->admin : r->user);
     dismiss(c);
@@ -170,8 +171,8 @@ void child_booted(struct child *c)
 static void nonsense(struct child *c, ssize_t n)
 {
     log_error("Start of user endpoint %s (pid: %d) sent %zd bytes on the status pipe that mean "
-              "nothing; it is ended",
-              c->name, (int)c->pid, n);
+              "nothing; it is ended [request %s]",
+              c->name, (int)c->pid, n, c->correlation);
     child_answer_failed(c, TABLE_DIED, "The user endpoint could not be started",
                         "the status pipe held nonsense");
     (void)child_signal(c, SIGKILL); /* when that fails it ends by its deadline */

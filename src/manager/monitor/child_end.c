@@ -53,7 +53,8 @@ static void died_young(struct child *c, const siginfo_t *si)
     else
         snprintf(admin, sizeof(admin), "the process was ended by signal %d while it was starting",
                  si->si_status);
-    log_error("Unable to start user endpoint process for %s [%s]", c->user, admin);
+    log_error("Unable to start user endpoint process for %s [%s] [request %s]", c->user, admin,
+              c->correlation);
     child_answer_failed(c, TABLE_DIED, "The user endpoint died while it was starting", admin);
 }
 

@@ -41,8 +41,8 @@ static void refuse(struct monitor *m, const struct table_message *req, int code,
     struct table_message answer = {.type = TABLE_FAILED, .request = req->request, .code = code};
     snprintf(answer.text.user, sizeof(answer.text.user), "%s", user);
     snprintf(answer.text.admin, sizeof(answer.text.admin), "%s", admin);
-    log_warning("Start of user endpoint '%s' for local user '%s' is refused: %s", req->start.name,
-                req->start.user, admin);
+    log_warning("Start of user endpoint '%s' for local user '%s' is refused: %s [request %s]",
+                req->start.name, req->start.user, admin, req->start.correlation);
     listener_answer(m->listener, listener_generation(m->listener), &answer);
 }
 
@@ -131,7 +131,7 @@ static int open_files(struct monitor *m, struct launch *l, struct err *err)
 static int make_pipes(struct monitor *m, struct child *c, struct launch *l)
 {
     int status[2], gate[2], log[2];
-    char prefix[TABLE_USER + TABLE_NAME + 16];
+    char prefix[TABLE_USER + TABLE_NAME + TABLE_CORRELATION + 32];
     if (pipe2(status, O_CLOEXEC) < 0)
         return -1;
     c->status_fd = status[0];
@@ -148,7 +148,7 @@ static int make_pipes(struct monitor *m, struct child *c, struct launch *l)
         if (!c->audit)
             return -1;
     }
-    snprintf(prefix, sizeof(prefix), "(%s, %s) ", c->user, c->name);
+    snprintf(prefix, sizeof(prefix), "(%s, %s) [request %s] ", c->user, c->name, c->correlation);
     c->relay = relay_create(m->loop, log[0], prefix, CHILD_LINES);
     return 0;
 }
@@ -207,6 +207,7 @@ static void copy_request(struct child *c, const struct table_message *req)
     memcpy(c->key, req->start.key, sizeof(c->key));
     memcpy(c->id, req->start.id, sizeof(c->id));
     memcpy(c->command, req->start.command, sizeof(c->command));
+    memcpy(c->correlation, req->start.correlation, sizeof(c->correlation));
     if (!uuid_is_canonical(c->id))
         c->id[0] = '\0';
     if (!c->command[0])
@@ -269,6 +270,7 @@ void child_start(struct monitor *m, const struct table_message *message, int tok
     autobuf struct buf token = BUF_INIT;
     struct err err = ERR_INIT;
     struct table_message req = *message;
+    clean_text(req.start.correlation, sizeof(req.start.correlation), false);
     if (!request_is_good(m, &req))
         return;
     if (m->stop) {

@@ -8,7 +8,8 @@
  *   listener       the unprivileged side: broker, web service, identity mapping
  *   child_start    START and REFRESH          launch    in the forked child, up to exec
  *   child_boot     what a new child reports   child_end  what became of it
- *   state, adopt   children outlive a crash   stop      the orderly end */
+ *   state, adopt   children outlive a crash   stop      the orderly end
+ *   notify         what systemd hears */
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
@@ -22,7 +23,6 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sysexits.h>
-#include <systemd/sd-daemon.h>
 #include <unistd.h>
 
 #include "lib/base/alloc.h"
@@ -35,6 +35,7 @@
 #include "manager/monitor/identity.h"
 #include "manager/monitor/launch.h"
 #include "manager/monitor/listener.h"
+#include "manager/monitor/notify.h"
 #include "manager/monitor/options.h"
 #include "manager/monitor/settings_run.h"
 #include "manager/monitor/state.h"
@@ -219,7 +220,7 @@ void monitor_stop(struct monitor *m, int code)
 {
     if (m->stop)
         return;
-    (void)sd_notify(0, "STOPPING=1"); /* nobody may be listening */
+    notify_stopping(m->notify);
     identity_stopping(m);
     watch_destroy(m->watch);
     m->watch = NULL;
@@ -296,7 +297,7 @@ static int begin(struct monitor *m, const char *endpoint_id, struct err *err)
     if (!m->children->state)
         log_warning("%s: the next manager could not adopt the user endpoints", err->text);
     watch_mapping(m);
-    (void)sd_notifyf(0, "READY=1\nSTATUS=Endpoint %s", m->endpoint_id);
+    notify_ready(m->notify);
     detach_done(m);
     return 0;
 }
@@ -334,6 +335,7 @@ static int live(struct monitor *m)
     loop_signal(m->loop, SIGQUIT, terminate_cb, m);
     loop_signal(m->loop, SIGUSR1, leave_children_cb, m);
     loop_signal(m->loop, SIGHUP, hangup_cb, m);
+    m->notify = notify_create(m);
     m->children = children_create(m);
     listener_create(m);
     int code = loop_run(m->loop);
@@ -343,6 +345,7 @@ static int live(struct monitor *m)
     children_destroy(m->children);
     trail_close(m->trail);
     stop_destroy(m->stop);
+    notify_destroy(m->notify);
     identity_ends(m);
     pidfile_release(m->pidfile);
     loop_destroy(m->loop);

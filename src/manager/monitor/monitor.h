@@ -14,6 +14,7 @@ struct children;
 struct trail;
 struct watch;
 struct stop;
+struct notify;
 
 struct options {
     const char *dir, *endpoint_uuid; /* NULL = not given */
@@ -40,6 +41,7 @@ struct monitor {
     struct children *children;
     struct trail *trail; /* the audit log; NULL = none */
     struct watch *watch;
+    struct notify *notify;       /* NULL: no systemd listens */
     struct stop *stop;           /* not NULL: we are stopping */
     char endpoint_id[UUID_TEXT]; /* "" until registered */
     char asked_id[UUID_TEXT];    /* stored or asked for; "" = a new one */
