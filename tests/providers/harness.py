@@ -152,6 +152,13 @@ class Drive:
     def states(self) -> list[str]:
         return [b["state"] for b in self.blocks()]
 
+    def jobs(self) -> dict[str, str]:
+        """Names and ids in the list that the next process would cancel."""
+        try:
+            return json.loads((self.dir / "batch_jobs.json").read_text())["jobs"]
+        except FileNotFoundError:
+            return {}
+
     def wait_states(self, wanted: list[str], seconds: float = 30) -> None:
         last: list = []
 

@@ -200,6 +200,39 @@ def test_scheduler_that_does_not_cancel(parts, drive):
     d.down()
 
 
+@every_system
+def test_job_that_is_taken_late(parts, drive):
+    """The submit command is given up, the controller takes the job seconds after the first look for it."""
+    system, batch, options = parts
+    batch.fault("late-submit", 4)
+    d = drive(options | {"cmd_timeout": 1}, batch.path)
+    d.order("demand 1")
+    wait_for("a refused block", lambda: "FAILED" in d.states())
+    d.order("demand 0")
+    batch.fault("late-submit", None)
+    wait_for("the late job", lambda: len(batch.jobs()) == 1)
+    assert d.blocks()[0]["job_name"] in d.jobs()
+    wait_for("its end", lambda: batch.alive() == [], 60)
+    assert d.seen("bad_state") == 0
+    d.down()
+
+
+@every_system
+def test_hanging_commands_hold_no_submission_up(parts, drive):
+    system, batch, options = parts
+    d = drive(options | {"cmd_timeout": 600}, batch.path, max_idletime_s=0)
+    batch.fault("slow-cancel", 40)
+    batch.fault("slow-status", 40)
+    for block in range(4):
+        d.order("demand 1")
+        wait_for("a job", lambda: len(batch.jobs()) == block + 1, 20)
+        wait_for("its id", lambda: d.blocks()[block]["job_id"])
+        d.order(f"agent {block}")
+        d.order("demand 0")
+        d.expect("hold")
+    d.kill()
+
+
 @pytest.mark.parametrize("system", ["pbspro", "torque", "slurm", "lsf", "condor"])
 def test_many_jobs_at_once(parts, drive):
     system, batch, options = parts

@@ -1,7 +1,5 @@
 """SlurmProvider and Slurm's launchers with a real Slurm of several nodes, with and without accounting."""
 
-import os
-import pathlib
 import time
 
 import pytest
@@ -11,12 +9,6 @@ from support.process import wait_for
 from support.slurm_cluster import SlurmCluster
 
 SRUN = {"type": "SrunLauncher"}
-
-
-# Each failed in one of three runs: a job that the thawed controller accepted late stayed in its queue
-# for over a minute; a block was not in the queue 30 s after the database had come back.
-unsteady = pytest.mark.skipif(not os.environ.get("SALLYPORT_UNSTEADY"),
-                              reason="fails now and then, cause not found: set SALLYPORT_UNSTEADY=1")
 
 
 @pytest.fixture(scope="module", params=["plain", "accounting"])
@@ -118,8 +110,9 @@ def test_node_failure(cluster, start):
         cluster.start_node(node)
 
 
-@unsteady
+@pytest.mark.timeout(240)
 def test_controller_that_does_not_answer(cluster, start):
+    """What sbatch left in the frozen controller's socket becomes a job later: it goes, what runs stays."""
     d = start({"max_blocks": 2, "cmd_timeout": 3}, error_handler=False)
     d.order("demand 1")
     d.wait_states(["RUNNING"])
@@ -128,15 +121,18 @@ def test_controller_that_does_not_answer(cluster, start):
     try:
         d.order("demand 2")
         wait_for("a refused block", lambda: "FAILED" in d.states(), 30)
-        begin = time.monotonic()
         assert d.states()[0] == "RUNNING"
-        assert time.monotonic() - begin < 1
     finally:
         cluster.thaw("slurmctld")
-    # what may have been submitted in vain is cancelled by its name, what runs stays
-    names = {b["job_name"]: b["state"] for b in d.blocks()}
-    wait_for("an orderly queue", lambda: all(names.get(name, "new") != "FAILED"
-                                             for _, name in cluster.queue().values()), 60)
+    refused = [b["job_name"] for b in d.blocks() if b["state"] == "FAILED"]
+    d.order("demand 1")
+
+    def settled():  # looked for more than once since
+        looks = d.log.read_text().count(f"job={refused[-1]} event=looked_for")
+        return looks >= 3 and not any(name in refused for _, name in cluster.queue().values())
+
+    wait_for("an orderly queue", settled, 120)
+    assert refused[-1] in d.jobs()
     assert d.states()[0] == "RUNNING"
     d.down()
     wait_for("an empty queue", lambda: cluster.queue_is(0), 60)
@@ -175,7 +171,6 @@ def test_killed_endpoint(cluster, start):
     other.down()
 
 
-@unsteady
 @pytest.mark.timeout(300)
 def test_database_away(cluster, start):
     if not cluster.accounting:
@@ -189,8 +184,15 @@ def test_database_away(cluster, start):
     try:
         assert d.states() == ["RUNNING"]
         job = d.blocks()[0]["job_id"]
+        d.order("demand 0")  # nothing takes its place
         cluster.run("scancel", job)
         d.expect("ended", 90)
+        d.down()
+        d = start(dir=d.dir.parent / "meanwhile")  # what has never asked is not held up either
+        d.order("demand 1")
+        d.wait_states(["RUNNING"], 60)
+        d.down()
+        wait_for("an empty queue", lambda: cluster.queue_is(0))
     finally:
         cluster.start_database()
     # The database is behind for some time: what it does not know has not ended.

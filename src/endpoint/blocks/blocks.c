@@ -362,6 +362,7 @@ void blocks_shutdown(struct blocks *b, loop_f *done, void *arg)
     b->given_up = true; /* nothing is requested any more */
     b->down = done;
     b->down_arg = arg;
+    blocks_look_now(b);
     blocks_finish_shutdown(b);
 }
 

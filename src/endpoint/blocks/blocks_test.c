@@ -413,9 +413,12 @@ static void killed_while_submitting(void **state)
     start(ZERO);
     assert_non_null(strstr(world.old, "parsl.a_b_c.block-0."));
     assert_non_null(strstr(world.old, "= "));
+    advance(320);
+    assert_int_equal(world.old_cancels, 5);
     assert_false(file_exists());
 }
 
+/* A controller out of reach may take the job minutes later: one look is not enough. */
 static void no_id_is_cancelled_by_name(void **state)
 {
     world.refuses = true;
@@ -424,6 +427,66 @@ static void no_id_is_cancelled_by_name(void **state)
     advance(1);
     assert_int_equal(world.old_cancels, 1);
     assert_non_null(strstr(world.old, "parsl.a_b_c.block-0."));
+    advance(6);
+    assert_int_equal(world.old_cancels, 2);
+    advance(60);
+    assert_int_equal(world.old_cancels, 4);
+    assert_true(file_exists());
+    advance(240);
+    assert_int_equal(world.old_cancels, 5);
+    assert_false(file_exists());
+    advance(3600);
+    assert_int_equal(world.old_cancels, 5);
+}
+
+/* No answer says nothing of the configuration: the next request follows, after a pause. */
+static void no_answer_is_no_verdict(void **state)
+{
+    world.refuses = true;
+    world.hesitates = true;
+    start(ZERO);
+    blocks_demand(blocks, 1);
+    advance(1);
+    assert_int_equal(world.submitted, 1);
+    assert_string_equal(world.text, "");
+    world.refuses = world.hesitates = false;
+    advance(12);
+    assert_int_equal(world.submitted, 2);
+    assert_string_equal(world.text, "");
+    count_is(1, 0);
+}
+
+/* Five without an answer are enough all the same. */
+static void no_answer_five_times(void **state)
+{
+    world.refuses = true;
+    world.hesitates = true;
+    start(ZERO);
+    blocks_demand(blocks, 1);
+    advance(300);
+    assert_int_equal(world.submitted, 5);
+    assert_non_null(strstr(world.text, "Error 5:"));
+}
+
+/* Shutting down does not wait for later looks, the next process has them. */
+static void shutdown_between_looks(void **state)
+{
+    bool down = false;
+    world.refuses = true;
+    world.hesitates = true;
+    start("{\"type\": \"PretendProvider\"}");
+    advance(1);
+    blocks_shutdown(blocks, shutdown_waits, &down);
+    advance(1);
+    assert_true(down);
+    assert_int_equal(world.old_cancels, 2);
+    assert_true(file_exists());
+    blocks_destroy(blocks);
+    world.refuses = world.hesitates = false;
+    start(ZERO);
+    assert_int_equal(world.old_cancels, 3);
+    advance(320);
+    assert_int_equal(world.old_cancels, 7);
     assert_false(file_exists());
 }
 
@@ -471,6 +534,9 @@ int main(void)
         TEST(disobedient_scheduler),
         TEST(killed_while_submitting),
         TEST(no_id_is_cancelled_by_name),
+        TEST(no_answer_is_no_verdict),
+        TEST(no_answer_five_times),
+        TEST(shutdown_between_looks),
         TEST(damaged_file),
         TEST(states_that_are_over_stay),
     };

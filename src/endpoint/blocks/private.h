@@ -17,6 +17,7 @@ struct block {
     enum job_state state;
     double since; /* Unix time of the state */
     bool submitting, registered, cancelled;
+    bool unanswered; /* the scheduler did not say whether it took the job */
     int exit_code;
 };
 
@@ -66,6 +67,8 @@ void block_launch(const struct provider *p, const char *command, const char *id,
 /* Cancels these, on hold first; they are SCALED_IN at once. */
 void blocks_cancel(struct blocks *b, struct block **list, size_t n);
 void blocks_end_old_jobs(struct blocks *b);
+/* Waits for later looks are over: shutting down. */
+void blocks_look_now(struct blocks *b);
 void blocks_forget_leaves(struct blocks *b);
 
 /* report.c: the text of BadStateException; the caller's. */

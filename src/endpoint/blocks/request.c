@@ -11,13 +11,21 @@
 
 #define BLOCKS_KEPT 1000 /* ended ones that are remembered */
 
+/* Pauses before the next look for a job that a scheduler may have taken without saying so: a
+ * controller that was out of reach works through what has piled up, in any order. */
+static const uint64_t look_again_us[] = {LOOP_S(5), LOOP_S(15), LOOP_S(40), LOOP_S(240)};
+#define LOOKS (sizeof(look_again_us) / sizeof(look_again_us[0]))
+
 /* Jobs whose cancellation was asked for; they stay in the file until it was accepted. */
 struct leave {
     struct leave *next;
     struct blocks *owner;
     char **names;
     size_t n;
-    bool old; /* all those of the earlier process */
+    bool old;      /* all those of the earlier process */
+    bool doubtful; /* found by name, if they exist: one look that finds nothing proves nothing */
+    unsigned looks;
+    struct loop_timer *again;
 };
 
 static struct leave *leave_create(struct blocks *b, size_t n)
@@ -30,6 +38,7 @@ static struct leave *leave_create(struct blocks *b, size_t n)
 
 static void leave_free(struct leave *l)
 {
+    loop_timer_destroy(l->again);
     for (size_t i = 0; i < l->n; i++)
         free(l->names[i]);
     free(l->names);
@@ -49,6 +58,13 @@ static void gone_cb(void *arg, bool gone)
 {
     struct leave *l = arg;
     struct blocks *b = l->owner;
+    if (gone && l->doubtful && l->looks < LOOKS) {
+        if (b->down == NULL) {
+            loop_timer_set(l->again, look_again_us[l->looks++], 0);
+            return;
+        }
+        gone = false; /* the names stay in the file: the next process looks again */
+    }
     for (struct leave **at = &b->leaves; *at != NULL; at = &(*at)->next)
         if (*at == l) {
             *at = l->next;
@@ -62,6 +78,42 @@ static void gone_cb(void *arg, bool gone)
     }
     leave_free(l);
     blocks_finish_shutdown(b);
+}
+
+/* Whatever has these names goes. */
+static void look_cb(void *arg)
+{
+    struct leave *l = arg;
+    struct blocks *b = l->owner;
+    struct provider *p = l->old ? b->old_provider : b->provider;
+    struct json_object *found = l->old ? jobs_file_old_jobs(b->file) : NULL;
+    size_t n = l->old ? (size_t)json_object_object_length(found) : l->n, i = 0;
+    struct old_job *jobs = xcalloc(n + 1, sizeof(struct old_job));
+    for (; !l->old && i < n; i++) {
+        log_info("job=%s event=looked_for", l->names[i]);
+        jobs[i] = (struct old_job){.name = l->names[i], .id = ""};
+    }
+    if (l->old) {
+        json_object_object_foreach(found, name, id) jobs[i++] =
+            (struct old_job){.name = name, .id = json_object_get_string(id)};
+    }
+    p->kind->work->cancel_old(p, jobs, n, gone_cb, l);
+    free(jobs);
+}
+
+static struct leave *leave_to_look_for(struct blocks *b, size_t n, bool doubtful)
+{
+    struct leave *l = leave_create(b, n);
+    l->doubtful = doubtful;
+    l->again = loop_timer_create(b->loop, look_cb, l);
+    return l;
+}
+
+void blocks_look_now(struct blocks *b)
+{
+    for (struct leave *l = b->leaves; l != NULL; l = l->next)
+        if (l->again != NULL && loop_timer_is_set(l->again))
+            loop_timer_set(l->again, 0, 0);
 }
 
 void blocks_cancel(struct blocks *b, struct block **list, size_t n)
@@ -87,13 +139,12 @@ void blocks_cancel(struct blocks *b, struct block **list, size_t n)
             block_state(list[i], JOB_SCALED_IN);
 }
 
-/* The scheduler gave no id, but it may have taken the job: whatever has this name goes. */
+/* The scheduler gave no id, but it may have taken the job, or take it later. */
 static void cancel_by_name(struct blocks *b, const struct block *k)
 {
-    struct leave *l = leave_create(b, 1);
+    struct leave *l = leave_to_look_for(b, 1, true);
     l->names[l->n++] = xstrdup(k->job_name);
-    b->provider->kind->work->cancel_old(
-        b->provider, &(struct old_job){.name = k->job_name, .id = ""}, 1, gone_cb, l);
+    look_cb(l);
 }
 
 static void submitted_cb(void *arg, const struct submitted *s)
@@ -104,6 +155,7 @@ static void submitted_cb(void *arg, const struct submitted *s)
     k->submitting = false;
     if (s->job_id == NULL) {
         k->message = xasprintf("Failed to start block %s: %s", k->id, s->why);
+        k->unanswered = s->maybe;
         if (s->maybe)
             cancel_by_name(b, k);
         else
@@ -203,26 +255,22 @@ void blocks_end_old_jobs(struct blocks *b)
 {
     struct err err = ERR_INIT;
     struct json_object *options = jobs_file_old_provider(b->file);
-    struct json_object *found = jobs_file_old_jobs(b->file);
-    size_t n = 0;
+    bool doubtful = false;
     if (options == NULL)
         return;
-    struct old_job *jobs =
-        xcalloc((size_t)json_object_object_length(found) + 1, sizeof(struct old_job));
-    json_object_object_foreach(found, name, id)
+    json_object_object_foreach(jobs_file_old_jobs(b->file), name, id)
     {
         log_warning("job=%s id=%s was left behind by an earlier process of this endpoint: it is "
                     "being cancelled",
                     name, json_object_get_string(id));
-        jobs[n++] = (struct old_job){.name = name, .id = json_object_get_string(id)};
+        doubtful = doubtful || *json_object_get_string(id) == '\0';
     }
     b->old_provider = provider_create(b->loop, options, b->o.dir, &err);
-    if (b->old_provider != NULL) {
-        struct leave *l = leave_create(b, 0);
-        l->old = true;
-        b->old_provider->kind->work->cancel_old(b->old_provider, jobs, n, gone_cb, l);
-    } else {
+    if (b->old_provider == NULL) {
         log_error("they cannot be cancelled, cancel them by hand: %s", err.text);
+        return;
     }
-    free(jobs);
+    struct leave *l = leave_to_look_for(b, 0, doubtful);
+    l->old = true;
+    look_cb(l);
 }

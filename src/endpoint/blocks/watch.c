@@ -41,7 +41,11 @@ void block_state(struct block *k, enum job_state state)
         return;
     /* A block that served and then broke (its agent was killed) shows that blocks can serve. */
     if ((state == JOB_MISSING || state == JOB_FAILED) && !k->registered) {
-        b->bad++;
+        /* A scheduler that is out of reach says nothing of the configuration. */
+        if (k->unanswered)
+            b->requested--;
+        else
+            b->bad++;
         breaker_failed(&b->breaker, loop_now_us(b->loop));
     }
     if (state != JOB_SCALED_IN && k->job_id != NULL) /* others leave it with a cancellation */

@@ -118,6 +118,26 @@ static void no_id(struct buf *out, const struct submission *s, const struct answ
             s->p->label, s->command, a->exit_code, a->out, a->err);
 }
 
+/* A submit command that failed on its way to the scheduler or back: the job may be in the queue. */
+static bool may_be_taken(const struct answer *a)
+{
+    static const char *const words[] = {
+        "timed out",      "Timed out",
+        "timeout",        "onnection reset",
+        "Broken pipe",    "Zero Bytes",
+        "end of file",    "End of file",
+        "End of File",    "Communication failure",
+        "Unexpected EOF", "receiving a message",
+        "TLS handshake",  "nexpected message",
+    };
+    if (a->timed_out || a->exit_code <= 0)
+        return true;
+    for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
+        if (strstr(a->err, words[i]) != NULL)
+            return true;
+    return false;
+}
+
 static void submitted_cb(void *arg, const struct answer *a)
 {
     struct submission *s = arg;
@@ -140,8 +160,7 @@ static void submitted_cb(void *arg, const struct answer *a)
         k->refusal(&why, s->p, &j, s->command, a);
     else
         no_id(&why, s, a);
-    submission_end(
-        s, &(struct submitted){.why = why.data, .maybe = a->timed_out || a->exit_code <= 0});
+    submission_end(s, &(struct submitted){.why = why.data, .maybe = may_be_taken(a)});
 }
 
 static void preview(struct provider *p, const char *job_name, const char *script,
@@ -190,7 +209,7 @@ static void submit(struct provider *p, const char *job_name, const char *script,
     struct batch_job j = {.name = s->job_name, .path = s->path, .script = script};
     if (k->submit_input != NULL)
         k->submit_input(&input, p, &j);
-    command_run(p, s->command, input.data, submitted_cb, s);
+    command_run(p, TO_SUBMIT, s->command, input.data, submitted_cb, s);
 }
 
 /* ---- cancelling: again and again, with pauses, until the scheduler obeys --------------------- */
@@ -267,7 +286,7 @@ static void cancelled_cb(void *arg, const struct answer *a)
 static void again_cb(void *arg)
 {
     struct cancellation *c = arg;
-    command_run(c->p, c->command, NULL, cancelled_cb, c);
+    command_run(c->p, TO_CANCEL, c->command, NULL, cancelled_cb, c);
 }
 
 static void start_cancellation(struct provider *p, struct buf *command, cancelled_f *cb, void *arg)

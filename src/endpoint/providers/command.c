@@ -6,11 +6,13 @@
 #include "lib/base/log.h"
 #include "lib/base/spawn.h"
 
-#define AT_ONCE 3            /* commands that run at a time */
 #define ANSWER_MAX (8 << 20) /* bytes read of an answer */
 
+/* Commands that run at a time. */
+static const size_t at_once[PURPOSES] = {[TO_SUBMIT] = 3, [TO_ASK] = 1, [TO_CANCEL] = 2};
+
 struct command {
-    struct command_queue *queue;
+    struct lane *lane;
     struct command *next;
     char *text, *input;
     answer_f *cb;
@@ -18,14 +20,17 @@ struct command {
     struct spawn *spawn;
 };
 
-struct command_queue {
-    struct provider *provider;
+struct lane {
+    struct command_queue *queue;
     struct command *running, *waiting, **last;
     size_t count; /* that run */
-    struct loop_timer *kick;
 };
 
-static void start_some(struct command_queue *q);
+struct command_queue {
+    struct provider *provider;
+    struct lane lanes[PURPOSES];
+    struct loop_timer *kick;
+};
 
 static void command_free(struct command *c)
 {
@@ -36,14 +41,14 @@ static void command_free(struct command *c)
 
 static void end(struct command *c, const struct answer *a)
 {
-    struct command_queue *q = c->queue;
-    for (struct command **at = &q->running; *at != NULL; at = &(*at)->next)
+    struct lane *lane = c->lane;
+    for (struct command **at = &lane->running; *at != NULL; at = &(*at)->next)
         if (*at == c) {
             *at = c->next;
-            q->count--;
+            lane->count--;
             break;
         }
-    loop_timer_set(q->kick, 0, 0);
+    loop_timer_set(lane->queue->kick, 0, 0);
     c->cb(c->arg, a);
     command_free(c);
 }
@@ -59,43 +64,51 @@ static void ended_cb(void *arg, const struct spawn_result *r)
             .exit_code = r->exit_code, .timed_out = r->timed_out, .out = r->out, .err = r->errout});
 }
 
-static void start_some(struct command_queue *q)
+static void start(struct command *c)
 {
-    while (q->count < AT_ONCE && q->waiting != NULL) {
-        struct command *c = q->waiting;
-        struct err err = ERR_INIT;
-        const char *argv[] = {"/bin/sh", "-c", c->text, NULL};
-        q->waiting = c->next;
-        if (q->waiting == NULL)
-            q->last = &q->waiting;
-        c->next = q->running;
-        q->running = c;
-        q->count++;
-        log_debug("running: %s", c->text);
-        c->spawn = spawn_start(
-            q->provider->loop,
-            &(struct spawn_opts){.argv = argv,
-                                 .input = c->input,
-                                 .input_len = c->input != NULL ? strlen(c->input) : 0,
-                                 .output_max = ANSWER_MAX,
-                                 .timeout_us =
-                                     LOOP_S((uint64_t)provider_int(q->provider, "cmd_timeout"))},
-            ended_cb, c, &err);
-        if (c->spawn == NULL)
-            end(c, &(struct answer){.exit_code = -1, .out = "", .err = err.text});
+    struct err err = ERR_INIT;
+    struct provider *p = c->lane->queue->provider;
+    const char *argv[] = {"/bin/sh", "-c", c->text, NULL};
+    log_debug("running: %s", c->text);
+    c->spawn = spawn_start(
+        p->loop,
+        &(struct spawn_opts){.argv = argv,
+                             .input = c->input,
+                             .input_len = c->input != NULL ? strlen(c->input) : 0,
+                             .output_max = ANSWER_MAX,
+                             .timeout_us = LOOP_S((uint64_t)provider_int(p, "cmd_timeout"))},
+        ended_cb, c, &err);
+    if (c->spawn == NULL)
+        end(c, &(struct answer){.exit_code = -1, .out = "", .err = err.text});
+}
+
+static void start_some(struct lane *lane, size_t most)
+{
+    while (lane->count < most && lane->waiting != NULL) {
+        struct command *c = lane->waiting;
+        lane->waiting = c->next;
+        if (lane->waiting == NULL)
+            lane->last = &lane->waiting;
+        c->next = lane->running;
+        lane->running = c;
+        lane->count++;
+        start(c);
     }
 }
 
 static void kick_cb(void *arg)
 {
-    start_some(arg);
+    struct command_queue *q = arg;
+    for (size_t i = 0; i < PURPOSES; i++)
+        start_some(&q->lanes[i], at_once[i]);
 }
 
 struct command_queue *command_queue_create(struct provider *p)
 {
     struct command_queue *q = xcalloc(1, sizeof(*q));
     q->provider = p;
-    q->last = &q->waiting;
+    for (size_t i = 0; i < PURPOSES; i++)
+        q->lanes[i] = (struct lane){.queue = q, .last = &q->lanes[i].waiting};
     q->kick = loop_timer_create(p->loop, kick_cb, q);
     return q;
 }
@@ -116,20 +129,23 @@ void command_queue_destroy(struct command_queue *q)
     if (q == NULL)
         return;
     loop_timer_destroy(q->kick);
-    drop(q->running);
-    drop(q->waiting);
+    for (size_t i = 0; i < PURPOSES; i++) {
+        drop(q->lanes[i].running);
+        drop(q->lanes[i].waiting);
+    }
     free(q);
 }
 
-void command_run(struct provider *p, const char *text, const char *input, answer_f *cb, void *arg)
+void command_run(struct provider *p, enum purpose purpose, const char *text, const char *input,
+                 answer_f *cb, void *arg)
 {
-    struct command_queue *q = p->commands;
+    struct lane *lane = &p->commands->lanes[purpose];
     struct command *c = xcalloc(1, sizeof(*c));
     *c = (struct command){
-        .queue = q, .text = xstrdup(text), .input = xstrdup(input), .cb = cb, .arg = arg};
-    *q->last = c;
-    q->last = &c->next;
-    loop_timer_set(q->kick, 0, 0);
+        .lane = lane, .text = xstrdup(text), .input = xstrdup(input), .cb = cb, .arg = arg};
+    *lane->last = c;
+    lane->last = &c->next;
+    loop_timer_set(p->commands->kick, 0, 0);
 }
 
 void command_word(struct buf *out, const char *text)

@@ -126,7 +126,7 @@ static void fetch_or_deliver(struct poll *q)
         buf_char(&command, '\n');
     }
     if (command.len > 0)
-        command_run(q->p, command.data, NULL, fetched_cb, q);
+        command_run(q->p, TO_ASK, command.data, NULL, fetched_cb, q);
     else
         deliver(q);
 }
@@ -163,7 +163,7 @@ static void ask(struct poll *q)
     autobuf struct buf command = BUF_INIT;
     q->p->kind->batch->status_command(&command, q->p, (const char *const *)q->ids + q->from,
                                       q->to - q->from);
-    command_run(q->p, command.data, NULL, answered_cb, q);
+    command_run(q->p, TO_ASK, command.data, NULL, answered_cb, q);
 }
 
 /* The next question, or the end. */

@@ -4,7 +4,8 @@ Jobs are files in $DOUBLE_DIR/jobs and run at once, as background processes of t
 commands print has the form of the real ones.  $DOUBLE_DIR/log gets each command line; a file
 $DOUBLE_DIR/faults/NAME switches a fault on, its text is the value:
 
-    slow-status S, slow-submit S (after the job was taken), slow-cancel S, down, refuse-submit TEXT,
+    slow-status S, slow-submit S (after the job was taken), late-submit S (taken that much later, by
+    then without the command), slow-cancel S, down, refuse-submit TEXT,
     refuse-cancel N (that often), hold (jobs stay queued), no-history, broken-json, one-of-many,
     forget (ended jobs are unknown), no-accounting, odd-submit TEXT (instead of the id)
 """
@@ -97,6 +98,14 @@ def submit(name, argv, out, err, node_count=1, key="", env=None):
     """Takes the job and starts it; its number."""
     if fault("refuse-submit"):
         fail(fault("refuse-submit"), 1)
+    if fault("late-submit"):  # the command is killed meanwhile, the controller is not
+        if os.fork():
+            time.sleep(3600)
+        os.setsid()
+        null = os.open(os.devnull, os.O_RDWR)
+        for fd in (0, 1, 2):
+            os.dup2(null, fd)
+        pause("late-submit")
     (DIR / "jobs").mkdir(exist_ok=True)
     number = 1
     while True:  # two of these may run at once
