@@ -16,6 +16,7 @@
 #include "lib/base/paths.h"
 
 #define UNIT_DIR "/etc/systemd/system"
+#define UNIT_MAX (64u << 10)
 
 /* Python's getpass.getuser(), whose answer the original writes. */
 static const char *login_name(void)
@@ -77,52 +78,56 @@ static const char known_unit[] = "[Unit]\n"
                                  "[Install]\n"
                                  "WantedBy=multi-user.target\n";
 
-/* Ours (--hardened).  What it forbids, users' jobs inherit, so only what no job may do anyway is
- * forbidden.  Namespaces, personalities, setgid folders and devices stay: containers, debuggers,
- * shared project folders and GPUs need them (ProtectClock= would close /dev). */
-static const char hardened_unit[] =
-    "[Unit]\n"
-    "Description=Globus Compute Endpoint systemd service (%s)\n"
-    "Wants=network-online.target\n"
-    "After=network-online.target\n"
-    "StartLimitIntervalSec=0\n"
-    "\n"
-    "[Service]\n"
-    "Type=notify\n"
-    "ExecStart=%s start %s\n"
-    "ExecReload=/bin/kill -HUP $MAINPID\n"
-    "User=%s\n"
-    "UMask=0077\n"
-    "Restart=always\n"
-    "RestartSec=1\n"
-    "# The manager ends its user endpoints when it is stopped; when it crashes they live on, and\n"
-    "# the next one takes them over.\n"
-    "KillMode=process\n"
-    "TimeoutStopSec=60\n"
-    "ProtectSystem=full\n"
-    "ProtectHostname=yes\n"
-    "ProtectKernelLogs=yes\n"
-    "ProtectKernelModules=yes\n"
-    "ProtectKernelTunables=yes\n"
-    "CapabilityBoundingSet=~CAP_SYS_MODULE CAP_SYS_RAWIO CAP_SYS_BOOT CAP_SYS_TIME CAP_SYSLOG "
-    "CAP_MAC_ADMIN CAP_MAC_OVERRIDE CAP_BPF CAP_WAKE_ALARM CAP_LINUX_IMMUTABLE "
-    "CAP_SYS_TTY_CONFIG CAP_SYS_PACCT CAP_BLOCK_SUSPEND\n"
-    "\n"
-    "[Install]\n"
-    "WantedBy=multi-user.target\n";
+struct filling {
+    const char *mark, *text;
+};
 
-static char *unit_text(const char *name, bool seed_style, bool is_hardened)
+/* The text with every mark replaced. */
+static char *fill(const char *text, const struct filling *fillings)
+{
+    struct buf b = BUF_INIT;
+    while (*text) {
+        const struct filling *f = fillings;
+        while (f->mark && strncmp(text, f->mark, strlen(f->mark)) != 0)
+            f++;
+        if (f->mark) {
+            buf_str(&b, f->text);
+            text += strlen(f->mark);
+        } else {
+            buf_char(&b, *text++);
+        }
+    }
+    return buf_take(&b);
+}
+
+/* Ours (--hardened), from the text that packaging/systemd installs; NULL with err. */
+static char *hardened_unit(const char *shown, const char *program, const char *operand,
+                           struct err *err)
+{
+    autofree char *path = paths_share("globus-compute-endpoint.service.in");
+    autobuf struct buf text = BUF_INIT;
+    if (fs_read(path, UNIT_MAX, &text, err) < 0)
+        return NULL;
+    return fill(text.data ? text.data : "", (const struct filling[]){{"@NAME_TEXT@", shown},
+                                                                     {"@NAME_WORD@", operand},
+                                                                     {"@PROGRAM@", program},
+                                                                     {"@USER@", login_name()},
+                                                                     {NULL, NULL}});
+}
+
+static char *unit_text(const char *name, bool seed_style, bool is_hardened, struct err *err)
 {
     autofree char *program = paths_bin("globus-compute-endpoint");
     autofree char *executable = unit_word(program);
     autofree char *operand = unit_word(name);
     autofree char *shown = unit_value(name);
+    if (is_hardened)
+        return hardened_unit(shown, executable, operand, err);
     autofree char *description =
         seed_style ? xasprintf("Globus Compute Endpoint systemd service (%s)", shown)
                    : xasprintf("Globus Compute Endpoint \"%s\"", shown);
-    return is_hardened ? xasprintf(hardened_unit, shown, executable, operand, login_name())
-                       : xasprintf(known_unit, description, executable, operand, login_name(),
-                                   seed_style ? 30 : 1);
+    return xasprintf(known_unit, description, executable, operand, login_name(),
+                     seed_style ? 30 : 1);
 }
 
 static int no_systemd(void)
@@ -168,7 +173,10 @@ static int enable(const char *epdir, const struct config *c, bool is_hardened)
 {
     const char *name = epdir_name(epdir);
     autofree char *unit = xasprintf(UNIT_DIR "/globus-compute-endpoint-%s.service", name);
-    autofree char *text = unit_text(name, c && c->seed_style, is_hardened);
+    struct err err = ERR_INIT;
+    autofree char *text = unit_text(name, c && c->seed_style, is_hardened, &err);
+    if (!text)
+        return fail("%s", err.text);
     if (epdir_is_active(epdir))
         return fail("Cannot enable on-boot persistence for an endpoint that is currently running. "
                     "Stop endpoint %s and try again.",
