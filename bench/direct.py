@@ -11,7 +11,9 @@ import os
 import pathlib
 import statistics
 import subprocess
+import sys
 import time
+import types
 import uuid
 
 import pika
@@ -45,9 +47,18 @@ def noop(*a):
     return None
 
 
+def as_users(function):
+    """As a script of a user would have it, in __main__: a worker has no module of ours to import."""
+    space = sys.modules["__main__"].__dict__
+    own = types.FunctionType(function.__code__, space, function.__name__, function.__defaults__)
+    own.__module__ = "__main__"
+    return own
+
+
 def task_buffer(function, *args) -> str:
     pack = ComputeSerializer()
-    return pack.pack_buffers([pack.serialize(function), pack.serialize(args), pack.serialize({})])
+    return pack.pack_buffers([pack.serialize(as_users(function)), pack.serialize(args),
+                              pack.serialize({})])
 
 
 class Queues:
@@ -97,6 +108,8 @@ class Queues:
                                                inactivity_timeout=seconds):
             if body is None:
                 raise AssertionError(f"no result within {seconds} s")
+            failure = json.loads(body[1:])["data"]["error_details"]
+            assert failure is None, body
             return body
         raise AssertionError("the broker cancelled the consumer")
 

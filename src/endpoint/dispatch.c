@@ -272,13 +272,19 @@ static void answer(struct dispatch *d, struct task *t, const void *body, size_t 
     plan(d);
 }
 
-void dispatch_started(struct dispatch *d, const char *id)
+static void start(struct dispatch *d, struct task *t)
 {
-    struct task *t = dispatch_find(d, id);
-    if (t == NULL || t->seat == NULL || t->started)
+    if (t->seat == NULL || t->started)
         return;
     t->started = true;
     d->handlers->started(d->arg, t);
+}
+
+void dispatch_started(struct dispatch *d, const char *id)
+{
+    struct task *t = dispatch_find(d, id);
+    if (t != NULL)
+        start(d, t);
 }
 
 void dispatch_result(struct dispatch *d, const char *id, const void *body, size_t n)
@@ -286,6 +292,7 @@ void dispatch_result(struct dispatch *d, const char *id, const void *body, size_
     struct task *t = dispatch_find(d, id);
     if (t == NULL)
         return;
+    start(d, t); /* the shortest ones are not told of before */
     if (t->seat != NULL)
         measure(t->seat);
     answer(d, t, body, n);

@@ -13,6 +13,7 @@
 #define SENT_MAX 8192              /* published and not confirmed */
 #define SENT_BYTES_MAX (64u << 20) /* of them, in memory */
 #define AWAY_US LOOP_S(1)
+#define TIDY_US LOOP_MS(100)
 #define RETRY_FIRST_US LOOP_MS(500)
 #define RETRY_LAST_US LOOP_S(30)
 
@@ -37,7 +38,7 @@ struct outbox {
     size_t sent_count, sent_bytes;
     bool up, away;
     unsigned tries;
-    struct loop_timer *retry, *gone;
+    struct loop_timer *retry, *gone, *tidy;
     const struct outbox_handlers *handlers;
     void *arg;
 };
@@ -145,6 +146,12 @@ static void gone_cb(void *arg)
     all_to_files(o);
 }
 
+static void tidy_cb(void *arg)
+{
+    struct outbox *o = arg;
+    spool_tidy(o->spool);
+}
+
 struct outbox *outbox_open(struct loop *l, const char *dir, const struct outbox_handlers *handlers,
                            void *arg, struct err *err)
 {
@@ -156,6 +163,7 @@ struct outbox *outbox_open(struct loop *l, const char *dir, const struct outbox_
     TAILQ_INIT(&o->sent);
     o->retry = loop_timer_create(l, retry_cb, o);
     o->gone = loop_timer_create(l, gone_cb, o);
+    o->tidy = loop_timer_create(l, tidy_cb, o);
     o->spool = spool_open(store, found_cb, o, err);
     if (o->spool != NULL)
         return o;
@@ -257,6 +265,8 @@ void outbox_confirm(struct outbox *o, uint64_t cookie, enum amqp_outcome outcome
     map_del(o->by_id, e->id);
     if (e->memory == NULL)
         spool_drop(o->spool, e->id, e->place);
+    if (map_count(o->by_id) == 0 && !loop_timer_is_set(o->tidy))
+        loop_timer_set(o->tidy, TIDY_US, TIDY_US);
     o->handlers->settled(o->arg, e->id, e->tag, e->durable);
     entry_free(e);
     if (!TAILQ_EMPTY(&o->waiting) && !loop_timer_is_set(o->retry))
@@ -273,8 +283,11 @@ void outbox_close(struct outbox *o)
     if (o == NULL)
         return;
     TAILQ_CONCAT(&o->waiting, &o->sent, link);
-    if (o->spool != NULL)
+    if (o->spool != NULL) {
         all_to_files(o);
+        spool_tidy(o->spool);
+    }
+    loop_timer_destroy(o->tidy);
     loop_timer_destroy(o->retry);
     loop_timer_destroy(o->gone);
     spool_close(o->spool);

@@ -16,6 +16,7 @@
 
 #define RECORD_MAX (256u << 20) /* what older files may hold; ours are smaller */
 #define FILES_MAX 1000000
+#define EMPTY_AT_ONCE (8 << 20) /* bytes of a spool that nobody wants any more */
 
 static const char mark[8] = "SPresult";
 
@@ -171,6 +172,12 @@ int spool_get(struct spool *s, const char *id, struct spool_place place, struct 
     return 0;
 }
 
+void spool_tidy(struct spool *s)
+{
+    if (s->wanted == 0 && s->end > 0 && ftruncate(s->fd, 0) == 0)
+        s->end = 0;
+}
+
 void spool_drop(struct spool *s, const char *id, struct spool_place place)
 {
     if (place.len == 0) {
@@ -179,6 +186,6 @@ void spool_drop(struct spool *s, const char *id, struct spool_place place)
             log_warning("cannot remove %s: %s", path, strerror(errno));
         return;
     }
-    if (--s->wanted == 0 && ftruncate(s->fd, 0) == 0)
-        s->end = 0;
+    if (--s->wanted == 0 && s->end > EMPTY_AT_ONCE)
+        spool_tidy(s);
 }

@@ -42,5 +42,8 @@ int spool_get(struct spool *s, const char *id, struct spool_place place, struct 
               struct err *err);
 /* Not wanted any more. */
 void spool_drop(struct spool *s, const char *id, struct spool_place place);
+/* Empties the spool if nothing in it is wanted: to be called soon after the last drop, not after
+ * each (what a killed process leaves is sent again). */
+void spool_tidy(struct spool *s);
 
 #endif

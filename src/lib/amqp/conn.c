@@ -102,10 +102,17 @@ static void drain_cb(void *arg)
     conn_unref(c); /* the posted drain's */
 }
 
-void event_push(struct amqp_conn *c, struct event *ev)
+void event_add(struct amqp_conn *c, struct event *ev)
 {
+    STAILQ_INSERT_TAIL(&c->fresh, ev, link);
+}
+
+void events_flush(struct amqp_conn *c)
+{
+    if (STAILQ_EMPTY(&c->fresh))
+        return;
     pthread_mutex_lock(&c->lock);
-    STAILQ_INSERT_TAIL(&c->events, ev, link);
+    STAILQ_CONCAT(&c->events, &c->fresh);
     bool post = !c->drain_posted;
     c->drain_posted = true;
     pthread_mutex_unlock(&c->lock);
@@ -275,6 +282,7 @@ struct amqp_conn *amqp_conn_create(struct loop *l, const struct amqp_opts *opts,
     atomic_init(&c->refs, 1);
     STAILQ_INIT(&c->commands);
     STAILQ_INIT(&c->events);
+    STAILQ_INIT(&c->fresh);
     pthread_mutex_init(&c->lock, NULL);
     atomic_init(&c->socket_fd, -1);
     c->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);

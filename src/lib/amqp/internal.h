@@ -115,6 +115,11 @@ struct amqp_conn {
     uint64_t generation;
     bool setup_open, consuming;
     bool reconnect_asked;
+    struct event_list fresh; /* pushed together at the end of a pass */
+    struct {
+        uint64_t since_us, count; /* frames and commands since then */
+        bool busy;
+    } traffic;
     struct amqp_url url;
     struct {
         struct unconfirmed *ring;
@@ -128,7 +133,9 @@ struct amqp_conn {
     } in;
 };
 
-void event_push(struct amqp_conn *c, struct event *ev);
+/* From the connection's thread: the loop sees it after the next events_flush(). */
+void event_add(struct amqp_conn *c, struct event *ev);
+void events_flush(struct amqp_conn *c);
 void command_free(struct command *cmd);
 
 /* open.c: from nothing to a consuming channel; -1 with *why and err. */

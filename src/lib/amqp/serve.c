@@ -48,7 +48,7 @@ static void report(struct amqp_conn *c, uint64_t cookie, enum amqp_outcome outco
     struct event *ev = event_new(EV_CONFIRM);
     ev->confirm.cookie = cookie;
     ev->confirm.outcome = outcome;
-    event_push(c, ev);
+    event_add(c, ev);
 }
 
 static struct unconfirmed *ring_at(struct amqp_conn *c, size_t i)
@@ -208,7 +208,7 @@ static void called(struct amqp_conn *c, const struct command *cmd, int rc, const
     ev->called.arg = cmd->call.arg;
     ev->called.rc = rc;
     ev->called.err = xmemdup(err, sizeof(*err));
-    event_push(c, ev);
+    event_add(c, ev);
 }
 
 /* -1 when the connection is gone. */
@@ -278,12 +278,20 @@ static struct command *next_command(struct amqp_conn *c)
     return cmd;
 }
 
-static bool has_commands(struct amqp_conn *c)
+static void all_commands(struct amqp_conn *c, struct command_list *out)
+{
+    STAILQ_INIT(out);
+    pthread_mutex_lock(&c->lock);
+    STAILQ_CONCAT(out, &c->commands);
+    pthread_mutex_unlock(&c->lock);
+}
+
+static void put_back(struct amqp_conn *c, struct command_list *rest)
 {
     pthread_mutex_lock(&c->lock);
-    bool any = !STAILQ_EMPTY(&c->commands);
+    STAILQ_CONCAT(rest, &c->commands);
+    STAILQ_CONCAT(&c->commands, rest);
     pthread_mutex_unlock(&c->lock);
-    return any;
 }
 
 /* Several messages leave in as few packets as hold them: it is the broker that saves most. */
@@ -294,23 +302,29 @@ static void cork(struct amqp_conn *c, int on)
 
 static int run_commands(struct amqp_conn *c, struct err *err)
 {
+    struct command_list mine;
+    struct command *cmd;
     uint64_t n;
     int rc = 0;
-    bool corked = false;
     ssize_t ignored = read(c->wake_fd, &n, sizeof(n));
     (void)ignored;
-    for (struct command *cmd; rc == 0 && (cmd = next_command(c));) {
-        if (!corked && has_commands(c)) {
-            corked = true;
-            cork(c, 1);
-        }
+    all_commands(c, &mine);
+    bool several = !STAILQ_EMPTY(&mine) && STAILQ_NEXT(STAILQ_FIRST(&mine), link) != NULL;
+    if (several)
+        cork(c, 1);
+    while (rc == 0 && (cmd = STAILQ_FIRST(&mine)) != NULL) {
+        STAILQ_REMOVE_HEAD(&mine, link);
         rc = execute(c, cmd, err);
         command_free(cmd);
+        c->traffic.count++;
     }
     if (rc == 0)
         rc = flush_acks(c, err);
-    if (corked)
+    else
+        put_back(c, &mine);
+    if (several)
         cork(c, 0);
+    events_flush(c);
     return rc;
 }
 
@@ -369,7 +383,7 @@ static int on_deliver(struct amqp_conn *c, const amqp_basic_deliver_t *d, struct
     struct event *ev = event_new(EV_MESSAGE);
     ev->message = message_new(d, head.payload.properties.decoded, body, n,
                               c->generation << TAG_BITS | d->delivery_tag);
-    event_push(c, ev);
+    event_add(c, ev);
     return 0;
 }
 
@@ -436,7 +450,7 @@ static int on_frame(struct amqp_conn *c, const amqp_frame_t *f, enum amqp_down *
     }
 }
 
-static int read_frames(struct amqp_conn *c, enum amqp_down *why, struct err *err)
+static int read_frames_into_events(struct amqp_conn *c, enum amqp_down *why, struct err *err)
 {
     for (unsigned n = 0;; n++) {
         amqp_frame_t frame;
@@ -445,11 +459,38 @@ static int read_frames(struct amqp_conn *c, enum amqp_down *why, struct err *err
             return rc < 0 ? -1 : 0;
         if (on_frame(c, &frame, why, err) != 0)
             return -1;
+        c->traffic.count++;
         amqp_maybe_release_buffers(c->state);
         /* A flood of deliveries must not starve publishes and acks. */
         if (n % 64 == 63 && run_commands(c, err) != 0)
             return -1;
     }
+}
+
+/* The loop is woken once for all of a pass. */
+static int read_frames(struct amqp_conn *c, enum amqp_down *why, struct err *err)
+{
+    int rc = read_frames_into_events(c, why, err);
+    events_flush(c);
+    return rc;
+}
+
+/* Below this rate nothing is held up.  Above it a nap lets frames and commands gather: fewer and
+ * larger packets, fewer wake-ups, here, at the broker and behind the loop. */
+#define TRAFFIC_BUSY 10u /* frames and commands in a window */
+#define TRAFFIC_WINDOW_US 1000u
+#define TRAFFIC_NAP_US 500
+
+static void nap_when_busy(struct amqp_conn *c)
+{
+    uint64_t now = clock_mono_us(), span = now - c->traffic.since_us;
+    if (span >= TRAFFIC_WINDOW_US) {
+        c->traffic.busy = c->traffic.count * TRAFFIC_WINDOW_US >= TRAFFIC_BUSY * span;
+        c->traffic.since_us = now;
+        c->traffic.count = 0;
+    }
+    if (c->traffic.busy && !atomic_load(&c->stopping))
+        usleep(TRAFFIC_NAP_US);
 }
 
 /* --- life ------------------------------------------------------------------------------------- */
@@ -482,6 +523,7 @@ static int serve(struct amqp_conn *c, enum amqp_down *why, struct err *err)
             return -1;
         if (may_stop(c))
             return 0;
+        nap_when_busy(c);
         if (poll(fds, 2, wait_ms(c)) < 0 && errno != EINTR)
             return err_errno(err, "poll");
     }
@@ -493,7 +535,8 @@ static void went_down(struct amqp_conn *c, enum amqp_down why, const char *text,
     ev->down.why = why;
     ev->down.text = xstrdup(text);
     ev->down.final = final;
-    event_push(c, ev);
+    event_add(c, ev);
+    events_flush(c);
 }
 
 /* Commands that make no sense without a connection go; publishes stay. */
@@ -517,10 +560,8 @@ static void drop_stale_commands(struct amqp_conn *c)
         }
         command_free(cmd);
     }
-    pthread_mutex_lock(&c->lock);
-    STAILQ_CONCAT(&keep, &c->commands);
-    STAILQ_CONCAT(&c->commands, &keep);
-    pthread_mutex_unlock(&c->lock);
+    put_back(c, &keep);
+    events_flush(c);
 }
 
 /* Sleeps for the pause (for ever when it is final), or until told to stop or to reconnect. */
@@ -557,6 +598,7 @@ static void report_unsent(struct amqp_conn *c)
         report(c, cmd->publish.cookie, AMQP_LOST);
         command_free(cmd);
     }
+    events_flush(c);
 }
 
 void *conn_thread(void *arg)
@@ -570,11 +612,13 @@ void *conn_thread(void *arg)
         uint64_t began = clock_mono_us();
         int rc = conn_open(c, &why, &err);
         if (rc == 0) {
-            event_push(c, event_new(EV_UP));
+            event_add(c, event_new(EV_UP));
+            events_flush(c);
             rc = serve(c, &why, &err);
         }
         conn_close(c, rc == 0);
         lose_unconfirmed(c);
+        events_flush(c);
         if (rc == 0)
             break;
         if (clock_mono_us() - began > STABLE_US)

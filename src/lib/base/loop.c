@@ -40,7 +40,8 @@ struct loop {
     sd_event *ev;
     sd_event_source *timer; /* armed for the head of the heap */
     sd_event_source *waker;
-    sd_event_source *later; /* deferred calls */
+    sd_event_source *later; /* deferred calls that no callback of ours can take along */
+    bool inside;            /* a callback runs: it takes them along */
     int wake_fd;
     pthread_mutex_t lock; /* posts */
     struct post_list posts;
@@ -133,10 +134,14 @@ static void fire_due(struct loop *l)
     arm(l);
 }
 
+static void callback_begins(struct loop *l);
+static int callback_ended(struct loop *l);
+
 static int timer_cb(sd_event_source *s, uint64_t usec, void *arg)
 {
+    callback_begins(arg);
     fire_due(arg);
-    return 0;
+    return callback_ended(arg);
 }
 
 struct loop_timer *loop_timer_create(struct loop *l, loop_f *cb, void *arg)
@@ -229,8 +234,9 @@ static int wake_cb(sd_event_source *s, int fd, uint32_t revents, void *arg)
     pthread_mutex_lock(&l->lock);
     STAILQ_CONCAT(&mine, &l->posts);
     pthread_mutex_unlock(&l->lock);
+    callback_begins(l);
     run_list(&mine);
-    return 0;
+    return callback_ended(l);
 }
 
 void loop_post(struct loop *l, loop_f *cb, void *arg)
@@ -245,22 +251,35 @@ void loop_post(struct loop *l, loop_f *cb, void *arg)
         must(-errno, "eventfd");
 }
 
-static int later_cb(sd_event_source *s, void *arg)
+static void callback_begins(struct loop *l)
 {
-    struct loop *l = arg;
+    l->inside = true;
+}
+
+/* What was deferred until now has its turn at once, without a pass of the loop for itself; what is
+ * deferred by that waits until everybody else had theirs. */
+static int callback_ended(struct loop *l)
+{
     STAILQ_CONCAT(&l->running, &l->deferred);
     run_list(&l->running);
-    if (!STAILQ_EMPTY(&l->deferred))
+    l->inside = false;
+    if (!STAILQ_EMPTY(&l->deferred) && sd_event_get_state(l->ev) != SD_EVENT_FINISHED)
         must(sd_event_source_set_enabled(l->later, SD_EVENT_ONESHOT), "defer");
     return 0;
+}
+
+static int later_cb(sd_event_source *s, void *arg)
+{
+    callback_begins(arg);
+    return callback_ended(arg);
 }
 
 void loop_defer(struct loop *l, loop_f *cb, void *arg)
 {
     struct post *p = post_new(cb, arg); /* the macro names it more than once */
     STAILQ_INSERT_TAIL(&l->deferred, p, link);
-    if (sd_event_get_state(l->ev) == SD_EVENT_FINISHED)
-        return; /* nobody's turn comes any more; loop_destroy() frees it */
+    if (l->inside || sd_event_get_state(l->ev) == SD_EVENT_FINISHED)
+        return; /* at the end nobody's turn comes any more; loop_destroy() frees it */
     must(sd_event_source_set_enabled(l->later, SD_EVENT_ONESHOT), "defer");
 }
 
@@ -350,6 +369,7 @@ void loop_once(struct loop *l, uint64_t timeout_us)
 /* --- descriptors ---------------------------------------------------------------------------- */
 
 struct loop_io {
+    struct loop *loop;
     sd_event_source *source;
     loop_io_f *cb;
     void *arg;
@@ -358,14 +378,16 @@ struct loop_io {
 static int io_cb(sd_event_source *s, int fd, uint32_t revents, void *arg)
 {
     struct loop_io *io = arg;
+    struct loop *l = io->loop; /* the callback may destroy io */
+    callback_begins(l);
     io->cb(io->arg, fd, revents);
-    return 0;
+    return callback_ended(l);
 }
 
 struct loop_io *loop_io_create(struct loop *l, int fd, uint32_t events, loop_io_f *cb, void *arg)
 {
     struct loop_io *io = xmalloc(sizeof(*io));
-    *io = (struct loop_io){.cb = cb, .arg = arg};
+    *io = (struct loop_io){.loop = l, .cb = cb, .arg = arg};
     must(sd_event_add_io(l->ev, &io->source, fd, events, io_cb, io), "watch descriptor");
     return io;
 }

@@ -14,6 +14,7 @@
 #define BATCH_MAX 32              /* messages that wait for company */
 #define BATCH_BODY_MAX (32 << 10) /* larger ones go at once, and with them those before */
 #define BATCH_US LOOP_MS(3)
+#define ID_TEXT 40 /* of a task; longer ones are told at once */
 
 struct probe {
     struct link_client *client;
@@ -42,6 +43,8 @@ struct link_client {
         bool on;
         struct held held[BATCH_MAX];
         size_t count;
+        char started[BATCH_MAX][ID_TEXT]; /* tasks whose start is not told yet */
+        size_t started_count;
         struct loop_timer *timer;
     } batch;
     const struct link_client_handlers *handlers;
@@ -57,10 +60,19 @@ static void send_on(struct probe *p, const void *head, size_t n, const void *bod
     link_pump_kick(p->pump);
 }
 
+static void started_send(struct link_client *c)
+{
+    for (size_t i = 0; i < c->batch.started_count && c->chosen != NULL; i++) {
+        char head[1 + ID_TEXT];
+        int n = snprintf(head, sizeof(head), "S%s", c->batch.started[i]);
+        send_on(c->chosen, head, (size_t)n, NULL, 0);
+    }
+    c->batch.started_count = 0;
+}
+
 static void batch_send(struct link_client *c)
 {
     void *socket = c->chosen != NULL ? c->chosen->socket : NULL;
-    loop_timer_cancel(c->batch.timer);
     for (size_t i = 0; i < c->batch.count; i++) {
         struct held *h = &c->batch.held[i];
         int more = h->has_body ? ZMQ_SNDMORE : 0;
@@ -77,9 +89,18 @@ static void batch_send(struct link_client *c)
     c->batch.count = 0;
 }
 
+/* Set when something waits; it is not cancelled when that is sent earlier: one alarm every few
+ * milliseconds costs less than one more system call for each task. */
 static void batch_timer_cb(void *arg)
 {
+    started_send(arg);
     batch_send(arg);
+}
+
+static void batch_alarm(struct link_client *c)
+{
+    if (!loop_timer_is_set(c->batch.timer))
+        loop_timer_set(c->batch.timer, BATCH_US, 0);
 }
 
 static void copy_in(zmq_msg_t *m, const void *p, size_t n)
@@ -99,8 +120,8 @@ static void batch_add(struct link_client *c, const struct buf *head, const void 
         copy_in(&h->body, body, n);
     if (c->batch.count == BATCH_MAX)
         batch_send(c);
-    else if (!loop_timer_is_set(c->batch.timer))
-        loop_timer_set(c->batch.timer, BATCH_US, 0);
+    else
+        batch_alarm(c);
 }
 
 void link_client_batch(struct link_client *c, bool on)
@@ -108,6 +129,17 @@ void link_client_batch(struct link_client *c, bool on)
     c->batch.on = on;
     if (!on)
         batch_send(c);
+}
+
+/* A result says that its task was started. */
+static void started_forget(struct link_client *c, const char *id)
+{
+    for (size_t i = 0; i < c->batch.started_count; i++)
+        if (strcmp(c->batch.started[i], id) == 0) {
+            size_t last = --c->batch.started_count;
+            memmove(c->batch.started[i], c->batch.started[last], ID_TEXT);
+            return;
+        }
 }
 
 static void send_text(struct link_client *c, char type, const char *text, const void *body,
@@ -130,6 +162,7 @@ static void send_json(struct link_client *c, char type, struct json_object *o)
     autobuf struct buf b = BUF_INIT;
     link_header_json(&b, type, o);
     json_object_put(o);
+    started_send(c);
     batch_send(c);
     if (c->chosen != NULL)
         send_on(c->chosen, b.data, b.len, NULL, 0);
@@ -198,15 +231,18 @@ static void take(struct link_client *c, struct probe *p, struct link_frames *f)
     link_header_clear(&h);
 }
 
-static void readable_cb(void *arg)
+static bool readable_cb(void *arg)
 {
     struct probe *p = arg;
     struct link_client *c = p->client;
     struct link_frames f;
-    for (int i = 0; i < READ_BURST && !c->stopped && link_receive(p->socket, &f) == 1; i++) {
+    for (int i = 0; i < READ_BURST; i++) {
+        if (c->stopped || link_receive(p->socket, &f) != 1)
+            return false;
         take(c, p, &f);
         link_frames_clear(&f);
     }
+    return true;
 }
 
 static void probing_cb(void *arg)
@@ -356,11 +392,19 @@ void link_client_ready(struct link_client *c, struct json_object *ready)
 
 void link_client_started(struct link_client *c, const char *task_id)
 {
-    send_text(c, 'S', task_id, NULL, 0);
+    if (strlen(task_id) >= ID_TEXT) {
+        send_text(c, 'S', task_id, NULL, 0);
+        return;
+    }
+    if (c->batch.started_count == BATCH_MAX)
+        started_send(c);
+    strcpy(c->batch.started[c->batch.started_count++], task_id);
+    batch_alarm(c);
 }
 
 void link_client_result(struct link_client *c, const char *task_id, const void *body, size_t n)
 {
+    started_forget(c, task_id);
     send_text(c, 'R', task_id, body, n);
 }
 

@@ -135,9 +135,11 @@ const char *link_client_id(const struct link_client *c);
 /* After welcome: how often to beat, and after how long a silence stop is called. */
 void link_client_beat(struct link_client *c, unsigned period_s, unsigned threshold_s);
 void link_client_ready(struct link_client *c, struct json_object *ready /* taken */);
+/* Told within three milliseconds, or never when the result is there sooner: that says it as well.
+ */
 void link_client_started(struct link_client *c, const char *task_id);
 void link_client_result(struct link_client *c, const char *task_id, const void *body, size_t n);
-/* While on, started and result messages may wait three milliseconds for company: for times of many
+/* While on, result messages may wait three milliseconds for company: for times of many
  * short tasks with more work at hand.  Off sends what waits. */
 void link_client_batch(struct link_client *c, bool on);
 void link_client_task_lost(struct link_client *c, const char *task_id, enum link_loss kind,

@@ -25,9 +25,12 @@ void link_header_json(struct buf *out, char type, struct json_object *json);
 void link_header_text(struct buf *out, char type, const char *text);
 
 /* ZeroMQ's descriptor tells of changes only once: after every call into the socket its state must
- * be asked for again.  A pump does that: it calls `readable` as long as the socket has input. */
+ * be asked for again.  A pump does that: it calls `readable`, which receives until the socket has
+ * nothing more (false; also when it has closed the socket) or has had enough for now (true). */
 struct link_pump;
-struct link_pump *link_pump_create(struct loop *l, void *socket, loop_f *readable, void *arg);
+typedef bool link_readable_f(void *arg);
+struct link_pump *link_pump_create(struct loop *l, void *socket, link_readable_f *readable,
+                                   void *arg);
 void link_pump_kick(struct link_pump *p); /* after sending */
 void link_pump_destroy(struct link_pump *p);
 

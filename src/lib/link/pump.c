@@ -5,28 +5,19 @@
 
 struct link_pump {
     struct loop *loop;
-    void *socket;
     struct loop_io *io;
     bool planned;
-    loop_f *readable;
+    link_readable_f *readable;
     void *arg;
 };
 
-static bool has_input(const struct link_pump *p)
-{
-    int events = 0;
-    size_t n = sizeof(events);
-    return zmq_getsockopt(p->socket, ZMQ_EVENTS, &events, &n) == 0 && (events & ZMQ_POLLIN);
-}
-
+/* ZeroMQ's word on whether there is more is that it gives nothing.  The reader takes a bounded
+ * number; what is left gets its turn after everybody else's.  It may also close the socket: then it
+ * says that nothing is left, and nothing of p is touched behind it. */
 static void look(struct link_pump *p)
 {
-    if (!has_input(p))
-        return;
-    /* The reader takes a bounded number; what is left gets its turn after everybody else's.  It may
-     * also close the socket: nothing of p is touched behind it. */
-    link_pump_kick(p);
-    p->readable(p->arg);
+    if (p->readable(p->arg))
+        link_pump_kick(p);
 }
 
 static void planned_cb(void *arg)
@@ -43,14 +34,15 @@ static void io_cb(void *arg, int fd, uint32_t revents)
         look(p);
 }
 
-struct link_pump *link_pump_create(struct loop *l, void *socket, loop_f *readable, void *arg)
+struct link_pump *link_pump_create(struct loop *l, void *socket, link_readable_f *readable,
+                                   void *arg)
 {
     int fd = -1;
     size_t n = sizeof(fd);
     if (zmq_getsockopt(socket, ZMQ_FD, &fd, &n) != 0)
         return NULL;
     struct link_pump *p = xcalloc(1, sizeof(*p));
-    *p = (struct link_pump){.loop = l, .socket = socket, .readable = readable, .arg = arg};
+    *p = (struct link_pump){.loop = l, .readable = readable, .arg = arg};
     p->io = loop_io_create(l, fd, EPOLLIN, io_cb, p);
     link_pump_kick(p);
     return p;

@@ -272,14 +272,17 @@ static void take(struct link_server *s, struct link_frames *f)
     link_header_clear(&h);
 }
 
-static void readable_cb(void *arg)
+static bool readable_cb(void *arg)
 {
     struct link_server *s = arg;
     struct link_frames f;
-    for (int i = 0; i < READ_BURST && link_receive(s->socket, &f) == 1; i++) {
+    for (int i = 0; i < READ_BURST; i++) {
+        if (link_receive(s->socket, &f) != 1)
+            return false;
         take(s, &f);
         link_frames_clear(&f);
     }
+    return true;
 }
 
 /* ---- life and death -------------------------------------------------------------------------- */
@@ -317,7 +320,7 @@ static void suspect_all(struct link_server *s)
     loop_timer_set(s->tick, LOOP_S(1), LOOP_MS(500));
 }
 
-static void monitor_cb(void *arg)
+static bool monitor_cb(void *arg)
 {
     struct link_server *s = arg;
     struct link_frames f;
@@ -334,6 +337,7 @@ static void monitor_cb(void *arg)
         suspect_all(s);
     else if (came)
         loop_timer_set(s->tick, LOOP_S(1), LOOP_MS(500));
+    return false;
 }
 
 static int watch(struct link_server *s, struct err *err)
