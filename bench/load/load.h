@@ -24,7 +24,16 @@ struct json_object *http_json(int fd, const struct target *t, const char *method
 /* ---- site.c: a manager and its user endpoints, which answer each task at once ---- */
 struct site;
 struct site *site_start(struct json_object *registration);
-extern atomic_ullong site_tasks; /* answered */
-void site_stop(struct site *s);
+/* Tasks are taken and not answered; false: answers them all. */
+void site_hold(bool hold);
+/* Until so many are held (two minutes at most). */
+void site_wait(double tasks);
+
+/* ---- one file a command; argv[0] is its name ---- */
+int load_submit(int argc, char **argv);
+int load_status(int argc, char **argv);
+int load_broker(int argc, char **argv);
+int load_fill(int argc, char **argv);
+int load_usage(void); /* 2 */
 
 #endif

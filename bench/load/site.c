@@ -3,15 +3,21 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "lib/amqp/amqp.h"
 #include "lib/base/alloc.h"
+#include "lib/base/clock.h"
 #include "lib/base/map.h"
 #include "lib/wire/queue_info.h"
 #include "lib/wire/wire.h"
 #include "bench/load/load.h"
 
-atomic_ullong site_tasks;
+/* Tasks that wait for their answer. */
+struct held {
+    struct party *party;
+    struct amqp_message *m;
+};
 
 struct party {
     struct site *site;
@@ -27,7 +33,13 @@ struct site {
     struct party manager;
     struct map *endpoints;
     struct loop_timer *beat;
+    struct held *held;
+    size_t n_held, cap_held;
 };
+
+static struct site *the_site;
+static atomic_bool holding;
+static atomic_size_t n_waiting;
 
 static char *url_of(void *arg, struct err *err)
 {
@@ -64,9 +76,8 @@ static void on_up(void *arg)
     heartbeat(arg);
 }
 
-static void on_task(void *arg, struct amqp_message *m)
+static void answer(struct party *p, struct amqp_message *m)
 {
-    struct party *p = arg;
     autobuf struct buf b = BUF_INIT;
     const char *id = amqp_header_str(m, "task_uuid");
     buf_fmt(&b,
@@ -78,7 +89,44 @@ static void on_task(void *arg, struct amqp_message *m)
     publish(p, &p->results, b.data, b.len);
     amqp_ack(p->conn, m->tag);
     amqp_message_free(m);
-    site_tasks++;
+}
+
+static void on_task(void *arg, struct amqp_message *m)
+{
+    struct party *p = arg;
+    struct site *s = p->site;
+    if (!holding) {
+        answer(p, m);
+        return;
+    }
+    if (s->n_held == s->cap_held) {
+        s->cap_held = s->cap_held ? 2 * s->cap_held : 4096;
+        s->held = xrealloc(s->held, s->cap_held * sizeof(*s->held));
+    }
+    s->held[s->n_held++] = (struct held){p, m};
+    n_waiting = s->n_held;
+}
+
+static void release(void *arg)
+{
+    struct site *s = arg;
+    for (size_t i = 0; i < s->n_held; i++)
+        answer(s->held[i].party, s->held[i].m);
+    s->n_held = n_waiting = 0;
+}
+
+void site_hold(bool hold)
+{
+    holding = hold;
+    if (!hold)
+        loop_post(the_site->loop, release, the_site);
+}
+
+void site_wait(double tasks)
+{
+    uint64_t until = clock_mono_us() + 120000000;
+    while ((double)n_waiting < tasks && clock_mono_us() < until)
+        usleep(20000);
 }
 
 static void party_connect(struct party *p, void (*came)(void *, struct amqp_message *))
@@ -146,6 +194,7 @@ struct site *site_start(struct json_object *registration)
     struct site *s = xcalloc(1, sizeof(*s));
     struct party *p = &s->manager;
     struct err err = ERR_INIT;
+    the_site = s;
     s->loop = loop_create();
     s->endpoints = map_create();
     p->site = s;
@@ -162,15 +211,4 @@ struct site *site_start(struct json_object *registration)
     party_connect(p, on_command);
     pthread_create(&s->thread, NULL, site_main, s);
     return s;
-}
-
-static void stop_cb(void *arg)
-{
-    loop_stop(((struct site *)arg)->loop, 0);
-}
-
-void site_stop(struct site *s)
-{
-    loop_post(s->loop, stop_cb, s);
-    pthread_join(s->thread, NULL);
 }

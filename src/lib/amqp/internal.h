@@ -108,7 +108,7 @@ struct amqp_conn {
     atomic_uint refs; /* the owner's, and one for a posted drain */
 
     /* loop's thread only */
-    bool up, dead;
+    bool up, dead, poke_is_due;
 
     /* connection's thread only */
     amqp_connection_state_t state;

@@ -1,5 +1,6 @@
 /* SQLite: one file, WAL, every commit synced.  Statements are prepared once a connection and kept
  * by their text; a second use while the first is still stepping gets one of its own. */
+#include <pthread.h>
 #include <sqlite3.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -51,54 +52,10 @@ static int failed(struct lite *l, const char *sql, struct err *err)
     return err_code(err, code, "ledger: %s (%.60s)", sqlite3_errmsg(l->h), sql);
 }
 
-static int exec(struct db *db, const char *sql, struct err *err)
-{
-    struct lite *l = lite(db);
-    return sqlite3_exec(l->h, sql, NULL, NULL, NULL) == SQLITE_OK ? 0 : failed(l, sql, err);
-}
-
-static void close_db(struct db *db)
-{
-    struct lite *l = lite(db);
-    map_destroy(l->statements, finalize);
-    sqlite3_close(l->h);
-    free(l);
-}
-
-static struct db *open_db(const char *url, bool writer, struct err *err)
-{
-    const char *path = url + strlen("sqlite:");
-    struct lite *l = xcalloc(1, sizeof(*l));
-    l->base.engine = &engine_sqlite;
-    l->statements = map_create();
-    mode_t before = umask(077);
-    int rc = sqlite3_open_v2(
-        path, &l->h, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, NULL);
-    umask(before);
-    if (rc != SQLITE_OK) {
-        err_set(err, "%s: can't open the ledger: %s", path,
-                l->h ? sqlite3_errmsg(l->h) : "out of memory");
-        close_db(&l->base);
-        return NULL;
-    }
-    sqlite3_busy_timeout(l->h, BUSY_MS);
-    if (exec(&l->base,
-             writer ? "PRAGMA journal_mode=WAL;PRAGMA synchronous=FULL;PRAGMA foreign_keys=ON;"
-                      "PRAGMA temp_store=MEMORY;PRAGMA cache_size=-32768;"
-                      "PRAGMA wal_autocheckpoint=4000"
-                    : "PRAGMA query_only=ON;PRAGMA temp_store=MEMORY;PRAGMA cache_size=-8192",
-             err) < 0) {
-        err_prefix(err, "%s", path);
-        close_db(&l->base);
-        return NULL;
-    }
-    return &l->base;
-}
-
-static int bind(struct lite *l, sqlite3_stmt *st, const struct db_param *p, size_t n)
+/* keep: SQLITE_STATIC when the values outlive the statement's run, else SQLITE_TRANSIENT. */
+static int bind(sqlite3_stmt *st, const struct db_param *p, size_t n, sqlite3_destructor_type keep)
 {
     int rc = SQLITE_OK;
-    (void)l;
     for (size_t i = 0; i < n && rc == SQLITE_OK; i++) {
         int at = (int)i + 1;
         switch (p[i].type) {
@@ -109,11 +66,10 @@ static int bind(struct lite *l, sqlite3_stmt *st, const struct db_param *p, size
             rc = sqlite3_bind_double(st, at, p[i].d);
             break;
         case 's':
-            rc = sqlite3_bind_text64(st, at, p[i].bytes.p, p[i].bytes.n, SQLITE_TRANSIENT,
-                                     SQLITE_UTF8);
+            rc = sqlite3_bind_text64(st, at, p[i].bytes.p, p[i].bytes.n, keep, SQLITE_UTF8);
             break;
         case 'b':
-            rc = sqlite3_bind_blob64(st, at, p[i].bytes.p, p[i].bytes.n, SQLITE_TRANSIENT);
+            rc = sqlite3_bind_blob64(st, at, p[i].bytes.p, p[i].bytes.n, keep);
             break;
         default:
             rc = sqlite3_bind_null(st, at);
@@ -165,7 +121,7 @@ static int64_t run_many(struct db *db, const char *sql, const struct db_param *p
         return -1;
     sqlite3_stmt *st = c->st;
     for (size_t i = 0; i < rows; i++) {
-        int rc = bind(l, st, p + i * n, n);
+        int rc = bind(st, p + i * n, n, SQLITE_STATIC);
         while (rc == SQLITE_OK || rc == SQLITE_ROW)
             rc = sqlite3_step(st);
         if (rc != SQLITE_DONE) {
@@ -186,6 +142,61 @@ static int64_t run(struct db *db, const char *sql, const struct db_param *p, siz
     return run_many(db, sql, p, n, 1, err);
 }
 
+/* Several statements at once are rare and not kept; a single one ("COMMIT") is. */
+static int exec(struct db *db, const char *sql, struct err *err)
+{
+    struct lite *l = lite(db);
+    if (!strchr(sql, ';'))
+        return run_many(db, sql, NULL, 0, 1, err) < 0 ? -1 : 0;
+    return sqlite3_exec(l->h, sql, NULL, NULL, NULL) == SQLITE_OK ? 0 : failed(l, sql, err);
+}
+
+static void close_db(struct db *db)
+{
+    struct lite *l = lite(db);
+    map_destroy(l->statements, finalize);
+    sqlite3_close(l->h);
+    free(l);
+}
+
+/* Its memory statistics, which nobody reads, put one lock around every allocation. */
+static void set_up_library(void)
+{
+    sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
+}
+
+static struct db *open_db(const char *url, bool writer, struct err *err)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    const char *path = url + strlen("sqlite:");
+    pthread_once(&once, set_up_library);
+    struct lite *l = xcalloc(1, sizeof(*l));
+    l->base.engine = &engine_sqlite;
+    l->statements = map_create();
+    mode_t before = umask(077);
+    int rc = sqlite3_open_v2(
+        path, &l->h, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, NULL);
+    umask(before);
+    if (rc != SQLITE_OK) {
+        err_set(err, "%s: can't open the ledger: %s", path,
+                l->h ? sqlite3_errmsg(l->h) : "out of memory");
+        close_db(&l->base);
+        return NULL;
+    }
+    sqlite3_busy_timeout(l->h, BUSY_MS);
+    if (exec(&l->base,
+             writer ? "PRAGMA journal_mode=WAL;PRAGMA synchronous=FULL;PRAGMA foreign_keys=ON;"
+                      "PRAGMA temp_store=MEMORY;PRAGMA cache_size=-32768;"
+                      "PRAGMA wal_autocheckpoint=4000"
+                    : "PRAGMA query_only=ON;PRAGMA temp_store=MEMORY;PRAGMA cache_size=-8192",
+             err) < 0) {
+        err_prefix(err, "%s", path);
+        close_db(&l->base);
+        return NULL;
+    }
+    return &l->base;
+}
+
 static struct db_rows *query(struct db *db, const char *sql, const struct db_param *p, size_t n,
                              struct err *err)
 {
@@ -193,7 +204,7 @@ static struct db_rows *query(struct db *db, const char *sql, const struct db_par
     struct cached *c = statement(l, sql, err);
     if (!c)
         return NULL;
-    if (bind(l, c->st, p, n) != SQLITE_OK) {
+    if (bind(c->st, p, n, SQLITE_TRANSIENT) != SQLITE_OK) {
         failed(l, sql, err);
         give_back(c);
         return NULL;
