@@ -81,6 +81,15 @@ static const struct option_def env_options[] = {
     {0},
 };
 
+static const struct option_def grant_key_options[] = {OPTION_DATA, OPTION_JSON, {0}};
+
+static const struct option_def grant_key_rotate_options[] = {
+    OPTION_DATA,
+    {"--days", 0, "N", "How long the old key stays good; 0 = void at once  [default: 30]"},
+    OPTION_JSON,
+    {0},
+};
+
 static const struct option_def broker_options[] = {
     OPTION_DATA,
     {"--user", 'u', "NAME", "When started by root: the account that runs it"},
@@ -139,6 +148,23 @@ const struct command commands[] = {
                  "--proxy http://compute.example.org:5080",
      .options = env_options,
      .run = cmd_env},
+    {.name = "grant-key",
+     .summary = "Show the public key of this service's start grants, for config.yaml of endpoints",
+     .text =
+         "The service signs every start command.  An endpoint whose config.yaml has these lines "
+         "starts nothing that is not signed by this service, so a stolen broker password "
+         "starts nothing.",
+     .examples = "grant-key",
+     .options = grant_key_options,
+     .run = cmd_grant_key},
+    {.name = "grant-key rotate",
+     .summary = "Make a new key; the old one stays good for some time",
+     .text = "Commands are signed with both keys until the old one's end; by then every endpoint "
+             "needs the new lines.  A running service takes the new key at once.",
+     .examples = "grant-key rotate\n"
+                 "grant-key rotate --days 0",
+     .options = grant_key_rotate_options,
+     .run = cmd_grant_key_rotate},
     {.name = "restore",
      .summary = "Make the service's folder from a backup",
      .text = "Checks all of FOLDER first: every file against its hash, the ledger by SQLite.  DIR "

@@ -9,6 +9,8 @@ command_f cmd_client_add;
 command_f cmd_client_list;
 command_f cmd_client_remove;
 command_f cmd_env;
+command_f cmd_grant_key;
+command_f cmd_grant_key_rotate;
 command_f cmd_serve;
 command_f cmd_broker;
 command_f cmd_restore;

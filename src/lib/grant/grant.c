@@ -232,26 +232,43 @@ static int check_payload(struct json_object *o, const struct grant *wanted, int6
     return nonce[0] ? 0 : err_set(err, "the start grant has no nonce");
 }
 
-int grant_verify(const char *public, const char *header, const struct grant *wanted, int64_t now_s,
-                 char nonce[GRANT_NONCE_TEXT], struct err *err)
+/* One grant of a header, against the key. */
+static int verify_one(const unsigned char key[KEY_BYTES], const char *text, size_t n,
+                      const struct grant *wanted, int64_t now_s, char nonce[GRANT_NONCE_TEXT],
+                      struct err *err)
 {
-    unsigned char key[KEY_BYTES], signature[SIGNATURE_BYTES + 1], json[GRANT_SIZE_MAX];
-    if (key_bytes(public, key, err) < 0)
-        return -1;
-    if (!header)
-        return err_set(err, "the command has no start grant");
-    const char *dot = strchr(header, '.');
-    size_t n = strlen(header), first = dot ? (size_t)(dot - header) : 0;
-    if (!dot || n > GRANT_SIZE_MAX ||
+    unsigned char signature[SIGNATURE_BYTES + 1], json[GRANT_SIZE_MAX];
+    const char *dot = memchr(text, '.', n);
+    size_t first = dot ? (size_t)(dot - text) : 0;
+    if (!dot ||
         from_base64(dot + 1, n - first - 1, signature, sizeof(signature)) != SIGNATURE_BYTES)
         return err_set(err, "the start grant is malformed");
     /* Nothing of it is looked at before the signature is known to be good. */
-    if (!signature_is_good(key, header, first, signature))
+    if (!signature_is_good(key, text, first, signature))
         return err_set(err, "the start grant is not signed with the key of this service");
-    int len = from_base64(header, first, json, sizeof(json));
+    int len = from_base64(text, first, json, sizeof(json));
     autojson struct json_object *o =
         len < 0 ? NULL : json_read((char *)json, (size_t)len, GRANT_SIZE_MAX, "start grant", err);
     if (!json_object_is_type(o, json_type_object))
         return err_set(err, "the start grant is malformed");
     return check_payload(o, wanted, now_s, nonce, err);
+}
+
+int grant_verify(const char *public, const char *header, const struct grant *wanted, int64_t now_s,
+                 char nonce[GRANT_NONCE_TEXT], struct err *err)
+{
+    unsigned char key[KEY_BYTES];
+    if (key_bytes(public, key, err) < 0)
+        return -1;
+    if (!header)
+        return err_set(err, "the command has no start grant");
+    if (strlen(header) > GRANT_SIZE_MAX)
+        return err_set(err, "the start grant is malformed");
+    /* While a service changes its key there is one grant for each of its keys. */
+    for (size_t n = strcspn(header, " "); header[n]; n = strcspn(header, " ")) {
+        if (verify_one(key, header, n, wanted, now_s, nonce, NULL) == 0)
+            return 0;
+        header += n + 1;
+    }
+    return verify_one(key, header, strlen(header), wanted, now_s, nonce, err);
 }

@@ -4,6 +4,7 @@
  * The command message carries the header `sallyport-grant`:
  *
  *     base64url(payload) "." base64url(signature)                        no padding
+ *     more such, each after a space: while a service changes its key
  *     payload   = {"v":1,"endpoint":ID,"user":IDENTITY,"user_endpoint":ID,"sha256":HEX,
  *                  "nonce":HEX,"expires":UNIX SECONDS}                    compact JSON
  *     signature = Ed25519 over "sallyport-grant-v1." and the first part as it stands

@@ -94,12 +94,35 @@ static void tampered(void **state)
         assert_int_equal(grant_verify(public, junk[i], &good, NOW, nonce, &err), -1);
 }
 
+/* A service that changes its key signs with both. */
+static void two_keys(void **state)
+{
+    char secret[GRANT_KEY_TEXT], public[GRANT_KEY_TEXT], nonce[GRANT_NONCE_TEXT];
+    char secret2[GRANT_KEY_TEXT], public2[GRANT_KEY_TEXT];
+    char other[GRANT_KEY_TEXT], stranger[GRANT_KEY_TEXT];
+    struct err err = ERR_INIT;
+    grant_key_new(secret, public);
+    grant_key_new(secret2, public2);
+    grant_key_new(other, stranger);
+    autofree char *one = grant_sign(secret, &good, &err);
+    autofree char *two = grant_sign(secret2, &good, &err);
+    autofree char *both = xasprintf("%s %s", two, one);
+    assert_int_equal(grant_verify(public, both, &good, NOW, nonce, &err), 0);
+    assert_int_equal(grant_verify(public2, both, &good, NOW, nonce, &err), 0);
+    assert_int_equal(grant_verify(stranger, both, &good, NOW, nonce, &err), -1);
+    assert_int_equal(grant_verify(public, both, &good, NOW + 61, nonce, &err), -1);
+    static const char *const junk[] = {" ", "  ", "a.b ", " a.b"};
+    for (size_t i = 0; i < sizeof(junk) / sizeof(junk[0]); i++)
+        assert_int_equal(grant_verify(public, junk[i], &good, NOW, nonce, &err), -1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(there_and_back),
         cmocka_unit_test(anything_else_is_refused),
         cmocka_unit_test(tampered),
+        cmocka_unit_test(two_keys),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,6 +1,7 @@
 /* Making and ending the api; its table of routes. */
 #include <string.h>
 
+#include "service/api/grants.h"
 #include "service/api/private.h"
 
 const struct api_settings api_settings_default = {
@@ -38,6 +39,7 @@ static const struct route routes[] = {
     {"POST", "/v2/batch_status", on_batch_status, 1u << 20, 0},
     {"GET", "/v2/taskgroup/{id}", on_group_get, 0, 0},
     {"GET", "/v2/get_amqp_result_connection_url", on_result_url, 0, 0},
+    {"GET", "/v3/grant_keys", on_grant_keys, 0, 0},
     {"GET", "/openapi.yaml", on_openapi, 0, 0},
     {"GET", "/metrics", on_metrics, 0, 0},
     {"GET", "/healthz", on_healthz, 0, 0},
@@ -57,8 +59,10 @@ struct api *api_create(struct loop *l, struct store *s, struct creds *c, struct 
     a->settings = *settings;
     a->data_dir = xstrdup(settings->data_dir);
     a->settings.data_dir = a->data_dir;
+    autofree char *keys = xasprintf("%s/" GRANTS_FILE, settings->data_dir);
     a->files = files_create(payloads, err);
-    if (!a->files) {
+    a->grants = a->files ? grants_create(keys, err) : NULL;
+    if (!a->grants) {
         api_destroy(a);
         return NULL;
     }
@@ -143,6 +147,7 @@ void api_destroy(struct api *a)
     limits_destroy(a->limits);
     rowcache_destroy(a->cache);
     files_destroy(a->files);
+    grants_destroy(a->grants);
     free(a->data_dir);
     free(a);
 }

@@ -15,8 +15,7 @@
 struct api;
 
 struct api_settings {
-    /* Tasks for an endpoint that is not online: wait in the ledger (true), or refuse the submit.
-     * One that was never online is refused either way. */
+    /* Tasks for an endpoint that is not online: wait in the ledger (true), or refuse the submit. */
     bool offline_wait;
     uint64_t task_days; /* how long a task may wait for its endpoint, and a result for its user */
     size_t payload_file_min;           /* bytes; larger payloads and results go to files */

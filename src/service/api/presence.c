@@ -297,11 +297,6 @@ bool presence_is_online(struct presence *p, const char *id)
     return e && e->online;
 }
 
-bool presence_was_seen(struct presence *p, const char *id)
-{
-    return map_get(p->entries, id) != NULL;
-}
-
 struct json_object *presence_details(struct presence *p, const char *id)
 {
     struct entry *e = map_get(p->entries, id);

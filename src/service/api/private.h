@@ -25,6 +25,7 @@ struct results;
 struct rowcache;
 struct limits;
 struct files;
+struct grants;
 struct maintenance;
 
 struct api_counters {
@@ -47,6 +48,7 @@ struct api {
     struct rowcache *cache;
     struct limits *limits;
     struct files *files;
+    struct grants *grants;
     struct server *server; /* for its numbers */
     struct maintenance *maintenance;
     struct api_counters counters;
@@ -134,7 +136,7 @@ struct endpoint {
     char id[UUID_TEXT], owner[UUID_TEXT];
     char policy[UUID_TEXT]; /* "" = none */
     bool is_template, multi_user, is_public, high_assurance;
-    int64_t locked_until_s;
+    int64_t locked_until_s, registered_us;
     struct json_object *admins, *allowed; /* lists or NULL */
     int refs;
 };
@@ -176,7 +178,6 @@ void presence_destroy(struct presence *p);
 void presence_message(struct presence *p, struct amqp_message *m /* taken */);
 void presence_broker_up(struct presence *p);
 bool presence_is_online(struct presence *p, const char *id);
-bool presence_was_seen(struct presence *p, const char *id);
 /* The last global_state, or NULL; borrowed. */
 struct json_object *presence_details(struct presence *p, const char *id);
 void presence_forget(struct presence *p, const char *id);
@@ -194,6 +195,7 @@ struct uep_start {
     struct json_object *config, *runtime; /* NULL = none */
     const struct caller *caller;
     const char *request_id;
+    int64_t registered_us; /* of the endpoint */
 };
 /* NULL with an error when the id belongs to somebody else. */
 struct uep *ueps_get(struct ueps *u, const char *id, const struct uep_start *start,
@@ -223,6 +225,15 @@ void ueps_report(struct ueps *u, const char *id, bool online, bool was_online,
 void ueps_queue_missing(struct ueps *u, const char *id);
 void ueps_error(struct ueps *u, const char *id, const char *text);
 size_t ueps_count(const struct ueps *u);
+
+/* ---- start_command.c ---- */
+
+/* All borrowed. */
+struct start_command {
+    const char *endpoint, *uep, *owner, *username, *request_id, *password;
+    struct json_object *config, *runtime, *identity_set; /* config, runtime: NULL = none */
+};
+void start_command_send(struct api *a, const struct start_command *s);
 
 /* ---- outbox.c: from the ledger to the broker ---- */
 
@@ -285,6 +296,6 @@ enum task_state { TASK_WAITING = 0, TASK_SENT = 1, TASK_SUCCEEDED = 2, TASK_FAIL
 req_f on_version, on_function_register, on_function_get, on_function_delete, on_endpoint_register,
     on_endpoint_put, on_endpoint_lock, on_endpoint_list, on_endpoint_get, on_endpoint_status,
     on_endpoint_delete, on_endpoint_allowed, on_submit, on_submit_v2, on_task_get, on_batch_status,
-    on_group_get, on_result_url, on_metrics, on_healthz, on_readyz, on_openapi;
+    on_group_get, on_result_url, on_grant_keys, on_metrics, on_healthz, on_readyz, on_openapi;
 
 #endif

@@ -85,7 +85,8 @@ int endpoint_load(struct db *db, const char *id, struct endpoint **out, struct e
     struct db_rows *r =
         db_query(db, err,
                  "SELECT owner, policy, is_template, multi_user, public, high_assurance, "
-                 "locked_until_s, admins, allowed FROM endpoints WHERE id = ? AND deleted = 0",
+                 "locked_until_s, admins, allowed, registered_us FROM endpoints WHERE id = ? AND "
+                 "deleted = 0",
                  "s", id);
     int rc = r ? db_next(r, err) : -1;
     *out = NULL;
@@ -100,6 +101,7 @@ int endpoint_load(struct db *db, const char *id, struct endpoint **out, struct e
         e->is_public = db_int(r, 4);
         e->high_assurance = db_int(r, 5);
         e->locked_until_s = db_int(r, 6);
+        e->registered_us = db_int(r, 9);
         e->admins = list_of(db_text(r, 7));
         e->allowed = list_of(db_text(r, 8));
         *out = e;

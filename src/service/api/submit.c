@@ -218,7 +218,8 @@ static void policy_passed(struct call *c)
                               .config = s->config,
                               .runtime = s->runtime,
                               .caller = &c->caller,
-                              .request_id = req_id(c->req)};
+                              .request_id = req_id(c->req),
+                              .registered_us = s->endpoint->registered_us};
     s->uep = ueps_get(c->api->ueps, id, &start, &err);
     if (!s->uep) {
         call_error(c, 403, "ENDPOINT_ACCESS_FORBIDDEN", "%s", err.text);

@@ -8,12 +8,16 @@
  * A start command goes out for a submit even when the endpoint looks up (at most every REFRESH_S):
  * it costs nothing, renews credentials and closes the race with one that is just leaving.  One that
  * has gone while its tasks are not finished is started again, after a growing pause, for as long as
- * its manager is online. */
+ * its manager is online.
+ *
+ * One that was killed can't say so and looks up until its reports are missed.  So while there is
+ * work for it the broker is asked who takes from its queue; nobody: it is started again at once. It
+ * stays UP for that: one that is only connecting anew finds its tasks in the queue. */
 #include <stdio.h>
 #include <string.h>
 
 #include "lib/amqp/amqp.h"
-#include "service/api/private.h"
+#include "service/api/ueps.h"
 
 #define REFRESH_US LOOP_S(5)
 #define RESEND_US                                                                                  \
@@ -22,55 +26,9 @@
 #define PAUSE_MIN_US LOOP_S(1)
 #define PAUSE_MAX_US LOOP_S(120)
 #define ROTATE_S (7u * 24 * 3600)
-#define COMMAND_EXPIRES_MS "10000"
 #define KEPT_MAX 50000
 #define QUIET_US LOOP_S(50)
-#define CONSUMER_CHECKS 4 /* reports without a consumer on its queue: a zombie */
-
-enum uep_state { UEP_DOWN, UEP_STARTING, UEP_UP };
-
-struct waiter {
-    STAILQ_ENTRY(waiter) link;
-    uint64_t deadline_us;
-    uep_ready_f *done;
-    void *arg;
-};
-
-struct uep {
-    struct ueps *all;
-    LIST_ENTRY(uep) busy_link; /* of those that the tick looks after */
-    bool busy;
-    char id[UUID_TEXT], endpoint[UUID_TEXT], owner[UUID_TEXT];
-    bool legacy;
-    enum uep_state state;
-    /* What the next start command says. */
-    struct json_object *config, *runtime, *identity_set;
-    char *username;
-    char request_id[UUID_TEXT];
-    char *saved;      /* what the ledger has of it */
-    bool queue_ready; /* since the broker came up */
-    bool preparing, command_wanted, looking;
-    uint64_t command_us; /* when the last one went out */
-    uint64_t not_before_us;
-    unsigned tries;
-    int64_t open;
-    uint64_t quiet_since_us; /* it reports that it has nothing to do, but tasks are open; 0 = no */
-    bool queue_checked;      /* somebody consumes its queue */
-    unsigned no_consumer;
-    STAILQ_HEAD(, waiter) waiters;
-};
-
-struct ueps {
-    struct api *api;
-    struct map *by_id;
-    LIST_HEAD(, uep) busy;
-    struct loop_timer *tick;
-};
-
-static uint64_t now(const struct uep *u)
-{
-    return loop_now_us(u->all->api->loop);
-}
+#define FIRST_REPORT_US LOOP_S(10) /* of an endpoint that has just registered */
 
 static void set_state(struct uep *u, enum uep_state state)
 {
@@ -80,18 +38,23 @@ static void set_state(struct uep *u, enum uep_state state)
     log_info("event=user-endpoint uep=%s endpoint=%s owner=%s state=%s", u->id, u->endpoint,
              u->owner, names[state]);
     u->state = state;
+    u->gone = false;
 }
 
-/* The tick looks after it: somebody waits, or tasks do. */
-static void make_busy(struct uep *u)
+void uep_tick(struct ueps *all)
+{
+    if (!loop_timer_is_set(all->tick))
+        loop_timer_set(all->tick, TICK_US, LOOP_MS(100));
+}
+
+void uep_make_busy(struct uep *u)
 {
     struct ueps *all = u->all;
     if (!u->busy) {
         LIST_INSERT_HEAD(&all->busy, u, busy_link);
         u->busy = true;
     }
-    if (!loop_timer_is_set(all->tick))
-        loop_timer_set(all->tick, TICK_US, LOOP_MS(100));
+    uep_tick(all);
 }
 
 static void end_waits(struct uep *u, int status, const char *code, const char *text)
@@ -106,62 +69,27 @@ static void end_waits(struct uep *u, int status, const char *code, const char *t
 
 /* ---- the start command ---- */
 
-static struct json_object *command_json(struct uep *u, const char *password)
-{
-    struct json_object *o = json_object_new_object();
-    struct json_object *kwargs = json_object_new_object();
-    autofree char *name = xasprintf("uep.%s.%s", u->endpoint, u->id);
-    json_add_str(kwargs, "name", name);
-    json_add(kwargs, "user_opts",
-             u->config ? json_object_get(u->config) : json_object_new_object());
-    if (u->runtime)
-        json_add(kwargs, "user_runtime", json_object_get(u->runtime));
-    json_add(kwargs, "amqp_creds",
-             broker_queue_infos(u->all->api->broker, u->id, password, false, true));
-    json_add_str(o, "command", "cmd_start_endpoint");
-    json_add(o, "args", json_object_new_array());
-    json_add(o, "kwargs", kwargs);
-    json_add_str(o, "globus_username", u->username);
-    json_add_str(o, "globus_effective_identity", u->owner);
-    json_add(o, "globus_identity_set", json_object_get(u->identity_set));
-    return o;
-}
-
-static void command_outcome(void *arg, enum amqp_outcome outcome)
-{
-    (void)arg;
-    if (outcome != AMQP_ACKED)
-        log_warning("event=start-command outcome=%s",
-                    outcome == AMQP_RETURNED ? "no command queue" : "lost");
-}
-
 static void issued(void *arg, const char *password, const struct err *err)
 {
     struct uep *u = arg;
     struct api *api = u->all->api;
-    struct buf b = BUF_INIT;
     u->preparing = false;
     if (!password) {
         log_warning("event=start-command uep=%s: %s", u->id, err->text);
         return; /* the tick tries again */
     }
-    autojson struct json_object *o = command_json(u, password);
-    autofree char *key = xasprintf("%s.commands", u->endpoint);
-    json_write(&b, o);
-    amqp_table_entry_t header = {
-        .key = amqp_cstring_bytes("request_id"),
-        .value = {.kind = AMQP_FIELD_KIND_UTF8, .value.bytes = amqp_cstring_bytes(u->request_id)}};
-    amqp_basic_properties_t props =
-        amqp_props("application/json", (int64_t)clock_unix(), COMMAND_EXPIRES_MS);
-    props._flags |= AMQP_BASIC_CONTENT_ENCODING_FLAG | AMQP_BASIC_HEADERS_FLAG;
-    props.content_encoding = amqp_cstring_bytes("utf-8");
-    props.headers = (amqp_table_t){.num_entries = 1, .entries = &header};
-    size_t n = b.len;
-    u->command_us = now(u);
+    u->command_us = uep_now(u);
     api->counters.starts++;
-    log_info("event=start-command uep=%s endpoint=%s user=%s request=%s", u->id, u->endpoint,
-             u->username, u->request_id);
-    broker_publish(api->broker, "commands", key, buf_take(&b), n, &props, command_outcome, u->all);
+    const struct start_command command = {.endpoint = u->endpoint,
+                                          .uep = u->id,
+                                          .owner = u->owner,
+                                          .username = u->username,
+                                          .request_id = u->request_id,
+                                          .password = password,
+                                          .config = u->config,
+                                          .runtime = u->runtime,
+                                          .identity_set = u->identity_set};
+    start_command_send(api, &command);
 }
 
 static void ask_password(struct uep *u)
@@ -206,24 +134,45 @@ static void prepare(struct uep *u)
     }
 }
 
-static void send_command(struct uep *u)
+void uep_send_command(struct uep *u)
 {
     /* A command that waits for the broker to come back would be too old for its manager. */
     if (u->legacy || !u->identity_set || !broker_is_up(u->all->api->broker))
         return;
     u->command_wanted = true;
-    u->command_us = now(u); /* so that the tick waits for this one */
+    u->command_us = uep_now(u); /* so that the tick waits for this one */
     prepare(u);
 }
 
 /* ---- time ---- */
 
+/* Its endpoint isn't online: the ledger keeps the tasks, or they are refused. */
+static void endpoint_absent(struct uep *u, uep_ready_f *done, void *arg)
+{
+    if (u->all->api->settings.offline_wait) {
+        uep_make_busy(u);
+        done(arg, 0, NULL, NULL);
+        return;
+    }
+    done(arg, 422, "ENDPOINT_OFFLINE",
+         "The endpoint is not online; its administrator has to start it");
+}
+
 static void expire_waiters(struct uep *u)
 {
     struct waiter *w, *next;
+    bool online = presence_is_online(u->all->api->presence, u->endpoint);
     for (w = STAILQ_FIRST(&u->waiters); w; w = next) {
         next = STAILQ_NEXT(w, link);
-        if (now(u) < w->deadline_us)
+        if (online)
+            w->online_by_us = 0;
+        if (w->online_by_us && uep_now(u) >= w->online_by_us) {
+            STAILQ_REMOVE(&u->waiters, w, waiter, link);
+            endpoint_absent(u, w->done, w->arg);
+            free(w);
+            continue;
+        }
+        if (uep_now(u) < w->deadline_us)
             continue;
         STAILQ_REMOVE(&u->waiters, w, waiter, link);
         u->all->api->counters.start_timeouts++;
@@ -252,11 +201,11 @@ static void look_after(struct uep *u)
     }
     if (u->legacy || !reachable || u->preparing)
         return;
-    if (u->state == UEP_DOWN && now(u) >= u->not_before_us) {
+    if (u->state == UEP_DOWN && uep_now(u) >= u->not_before_us) {
         set_state(u, UEP_STARTING);
-        u->not_before_us = now(u) + backoff_us(u->tries++, PAUSE_MIN_US, PAUSE_MAX_US);
-        send_command(u);
-    } else if (u->state == UEP_STARTING && now(u) - u->command_us > RESEND_US) {
+        u->not_before_us = uep_now(u) + backoff_us(u->tries++, PAUSE_MIN_US, PAUSE_MAX_US);
+        uep_send_command(u);
+    } else if (u->state == UEP_STARTING && uep_now(u) - u->command_us > RESEND_US) {
         u->state = UEP_DOWN; /* and again, after the pause */
     }
 }
@@ -269,8 +218,8 @@ static void tick_cb(void *arg)
         next = LIST_NEXT(u, busy_link);
         look_after(u);
     }
-    if (!LIST_EMPTY(&all->busy))
-        loop_timer_set(all->tick, TICK_US, LOOP_MS(100));
+    if (ueps_watch_tick(all) || !LIST_EMPTY(&all->busy))
+        uep_tick(all);
 }
 
 /* ---- what is known ---- */
@@ -286,8 +235,7 @@ static void uep_free(void *arg)
     free(u);
 }
 
-static struct uep *uep_new(struct ueps *all, const char *id, const char *endpoint,
-                           const char *owner)
+struct uep *uep_new(struct ueps *all, const char *id, const char *endpoint, const char *owner)
 {
     struct uep *u = xcalloc(1, sizeof(*u));
     u->all = all;
@@ -314,6 +262,7 @@ static void remember_start(struct uep *u, const struct uep_start *s)
     free(u->username);
     u->username = xstrdup(s->caller->username);
     strcpy(u->request_id, s->request_id);
+    u->registered_us = s->registered_us;
 }
 
 /* Those that need no memory of theirs make room. */
@@ -325,7 +274,8 @@ static void make_room(struct ueps *all)
         return;
     for (size_t it = 0; map_next(all->by_id, &it, &key, &value);) {
         struct uep *u = value;
-        if (u->busy || u->preparing || u->looking || u->open > 0 || u->state != UEP_DOWN)
+        if (u->busy || u->watched || u->preparing || u->looking || u->open > 0 ||
+            u->state != UEP_DOWN)
             continue;
         map_del(all->by_id, u->id);
         uep_free(u);
@@ -369,35 +319,34 @@ void uep_want(struct uep *u, uint64_t deadline_us, uep_ready_f *done, void *arg)
         return;
     }
     if (u->state == UEP_UP && u->queue_ready) {
-        if (now(u) - u->command_us > REFRESH_US)
-            send_command(u);
+        if (uep_now(u) - u->command_us > REFRESH_US)
+            uep_send_command(u);
         done(arg, 0, NULL, NULL);
         return;
     }
-    if (!presence_is_online(api->presence, u->endpoint)) {
-        bool seen = presence_was_seen(api->presence, u->endpoint);
-        if (api->settings.offline_wait && seen) {
-            make_busy(u);
-            done(arg, 0, NULL, NULL); /* the ledger keeps them */
-            return;
-        }
-        done(arg, 422, "ENDPOINT_OFFLINE",
-             seen ? "The endpoint is not online; its administrator has to start it"
-                  : "The endpoint was never online; its administrator has to start it");
+    bool online = presence_is_online(api->presence, u->endpoint);
+    uint64_t age_us = (uint64_t)(now_us() - u->registered_us);
+    if (!online && age_us >= FIRST_REPORT_US) {
+        endpoint_absent(u, done, arg);
         return;
     }
     struct waiter *w = xcalloc(1, sizeof(*w));
     *w = (struct waiter){.deadline_us = deadline_us, .done = done, .arg = arg};
     STAILQ_INSERT_TAIL(&u->waiters, w, link);
+    if (!online) { /* it has just registered: its first report is on the way */
+        w->online_by_us = uep_now(u) + FIRST_REPORT_US - age_us;
+        uep_make_busy(u);
+        return;
+    }
     /* A person waits: no pause, but not a second command into the same second. */
-    if (u->state == UEP_UP || (u->state == UEP_DOWN && now(u) - u->command_us > LOOP_S(1))) {
+    if (u->state == UEP_UP || (u->state == UEP_DOWN && uep_now(u) - u->command_us > LOOP_S(1))) {
         if (u->state == UEP_DOWN)
             set_state(u, UEP_STARTING);
-        send_command(u);
+        uep_send_command(u);
     }
-    if (u->not_before_us > now(u) + LOOP_S(1))
-        u->not_before_us = now(u) + LOOP_S(1);
-    make_busy(u);
+    if (u->not_before_us > uep_now(u) + LOOP_S(1))
+        u->not_before_us = uep_now(u) + LOOP_S(1);
+    uep_make_busy(u);
 }
 
 bool uep_is_up(const struct uep *u)
@@ -421,7 +370,8 @@ void uep_open_add(struct uep *u, int64_t n)
     if (u->open < 0)
         u->open = 0;
     if (u->open > 0 && u->state != UEP_UP)
-        make_busy(u);
+        uep_make_busy(u);
+    uep_watch(u);
     if (u->open == 0)
         u->tries = 0;
 }
@@ -433,6 +383,8 @@ static void checked_in(struct uep *u)
     set_state(u, UEP_UP);
     u->tries = 0;
     u->queue_checked = false;
+    u->checked_in_us = uep_now(u);
+    uep_watch(u);
     if (u->queue_ready)
         arrived(u);
     else
@@ -456,38 +408,9 @@ static void notice_losses(struct uep *u, struct json_object *state)
         return;
     }
     if (u->quiet_since_us == 0)
-        u->quiet_since_us = now(u);
-    else if (now(u) - u->quiet_since_us >= QUIET_US)
+        u->quiet_since_us = uep_now(u);
+    else if (uep_now(u) - u->quiet_since_us >= QUIET_US)
         maintenance_lost(u->all->api->maintenance, u->id);
-}
-
-static void looked(void *arg, const struct broker_queue_state *state, const struct err *err)
-{
-    struct uep *u = arg;
-    (void)err;
-    u->looking = false;
-    if (!state)
-        return;
-    u->queue_checked = state->consumers > 0;
-    u->no_consumer = state->consumers > 0 ? 0 : u->no_consumer + 1;
-    if (u->no_consumer < CONSUMER_CHECKS || u->state != UEP_UP)
-        return;
-    log_warning("event=zombie uep=%s endpoint=%s: it reports, but takes no tasks", u->id,
-                u->endpoint);
-    set_state(u, UEP_DOWN);
-    if (u->open > 0)
-        results_fail_all(u->all->api->results, u->id, "UserEndpointStuck",
-                         "The user endpoint runs but takes no tasks; ask the endpoint's "
-                         "administrator to end it");
-}
-
-/* After its check-in and for as long as nobody takes from its queue. */
-static void check_consumer(struct uep *u)
-{
-    if (u->queue_checked || u->looking || !u->queue_ready || u->legacy)
-        return;
-    u->looking = true;
-    broker_queue_look(u->all->api->broker, BROKER_TASKS, u->id, looked, u);
 }
 
 static void manager_came(struct ueps *all, const char *endpoint)
@@ -499,7 +422,7 @@ static void manager_came(struct ueps *all, const char *endpoint)
         if (strcmp(u->endpoint, endpoint) == 0 && u->open > 0 && u->state == UEP_DOWN) {
             u->tries = 0;
             u->not_before_us = 0;
-            make_busy(u);
+            uep_make_busy(u);
         }
     }
 }
@@ -513,19 +436,20 @@ void ueps_report(struct ueps *all, const char *id, bool online, bool was_online,
             manager_came(all, id);
         return;
     }
-    if (online && u->state != UEP_UP) {
+    if (online && (u->state != UEP_UP || u->gone)) {
+        u->gone = false;
         checked_in(u);
     } else if (!online && u->state == UEP_UP) {
         set_state(u, UEP_DOWN);
         if (u->open > 0 || !STAILQ_EMPTY(&u->waiters)) {
-            u->not_before_us = now(u) + PAUSE_MIN_US;
-            make_busy(u);
+            u->not_before_us = uep_now(u) + PAUSE_MIN_US;
+            uep_make_busy(u);
         }
         return;
     }
     if (online) {
         notice_losses(u, state);
-        check_consumer(u);
+        uep_check_consumer(u);
     }
 }
 
@@ -540,7 +464,7 @@ void ueps_error(struct ueps *all, const char *id, const char *text)
     all->api->counters.start_failures++;
     log_warning("event=start-failure uep=%s endpoint=%s user=%s request=%s: %.1000s", u->id,
                 u->endpoint, u->username ? u->username : u->owner, u->request_id, text);
-    bool was_up = u->state == UEP_UP;
+    bool was_up = u->state == UEP_UP && !u->gone;
     if (!was_up)
         set_state(u, UEP_DOWN);
     autofree char *sentence = xasprintf("Request payload failed validation: %s", text);
@@ -548,7 +472,12 @@ void ueps_error(struct ueps *all, const char *id, const char *text)
     /* Tasks that were accepted for it get the sentence as their result. */
     if (!was_up && u->open > 0)
         results_fail_all(all->api->results, u->id, "UserEndpointStartFailed", text);
-    u->not_before_us = now(u) + backoff_us(u->tries++, PAUSE_MIN_US, PAUSE_MAX_US);
+    u->not_before_us = uep_now(u) + backoff_us(u->tries++, PAUSE_MIN_US, PAUSE_MAX_US);
+}
+
+void uep_is_gone(struct uep *u)
+{
+    set_state(u, UEP_DOWN);
 }
 
 void ueps_queue_missing(struct ueps *all, const char *id)
@@ -560,7 +489,7 @@ void ueps_queue_missing(struct ueps *all, const char *id)
     if (u->legacy)
         broker_queue_make(all->api->broker, BROKER_TASKS, u->id, NULL, NULL);
     else
-        make_busy(u);
+        uep_make_busy(u);
 }
 
 void ueps_broker_up(struct ueps *all)
@@ -573,90 +502,8 @@ void ueps_broker_up(struct ueps *all)
         u->queue_ready = false;
         u->preparing = false;
         if (u->open > 0 || !STAILQ_EMPTY(&u->waiters))
-            make_busy(u);
+            uep_make_busy(u);
     }
-}
-
-/* ---- the ledger ---- */
-
-static struct json_object *copy_of(struct json_object *o)
-{
-    return o ? json_object_get(o) : NULL;
-}
-
-char *uep_unsaved(const struct uep *u)
-{
-    struct buf b = BUF_INIT;
-    autojson struct json_object *o = json_object_new_object();
-    if (u->legacy)
-        return NULL;
-    json_add_str(o, "username", u->username);
-    json_add(o, "config", copy_of(u->config));
-    json_add(o, "runtime", copy_of(u->runtime));
-    json_add(o, "identity_set", copy_of(u->identity_set));
-    json_write(&b, o);
-    char *text = buf_take(&b);
-    if (u->saved && strcmp(u->saved, text) == 0) {
-        free(text);
-        return NULL;
-    }
-    return text;
-}
-
-void uep_saved(struct uep *u, const char *text)
-{
-    free(u->saved);
-    u->saved = xstrdup(text);
-}
-
-int uep_save(struct db *db, const char *id, const char *endpoint, const char *owner,
-             const char *text, struct err *err)
-{
-    return db_run(db, err,
-                  "INSERT INTO ueps(id, endpoint, owner, start, created_us, used_us) "
-                  "VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT(id) DO UPDATE SET "
-                  "start = excluded.start, used_us = excluded.used_us",
-                  "ssssii", id, endpoint, owner, text, now_us(), now_us()) < 0
-               ? -1
-               : 0;
-}
-
-static void load_start(struct uep *u, const char *text)
-{
-    autojson struct json_object *o = json_read(text, strlen(text), 4 << 20, "start", NULL);
-    const char *username = json_str_or(o, "username", NULL);
-    u->config = copy_of(json_at(o, "config"));
-    u->runtime = copy_of(json_at(o, "runtime"));
-    u->identity_set = copy_of(json_at(o, "identity_set"));
-    u->username = username ? xstrdup(username) : NULL;
-    uuid_random(u->request_id);
-}
-
-/* Those with tasks that are not finished. */
-static int load_job(struct db *db, void *arg, struct err *err)
-{
-    struct ueps *all = arg;
-    struct db_rows *r =
-        db_query(db, err,
-                 "SELECT o.uep, o.n, u.endpoint, u.owner, u.start, o.endpoint, o.owner FROM "
-                 "(SELECT uep, MIN(endpoint) AS endpoint, MIN(owner) AS owner, COUNT(*) AS n "
-                 "FROM tasks WHERE state < 2 GROUP BY uep) o LEFT JOIN ueps u ON u.id = o.uep",
-                 "");
-    int rc;
-    if (!r)
-        return -1;
-    while ((rc = db_next(r, err)) == 1) {
-        bool legacy = db_is_null(r, 2);
-        struct uep *u =
-            uep_new(all, db_text(r, 0), db_text(r, legacy ? 5 : 2), db_text(r, legacy ? 6 : 3));
-        u->legacy = legacy;
-        u->open = db_int(r, 1);
-        if (!legacy)
-            load_start(u, db_text(r, 4));
-        make_busy(u);
-    }
-    db_rows_end(r);
-    return rc;
 }
 
 struct ueps *ueps_create(struct api *a)
@@ -666,8 +513,9 @@ struct ueps *ueps_create(struct api *a)
     all->api = a;
     all->by_id = map_create();
     LIST_INIT(&all->busy);
+    TAILQ_INIT(&all->watch);
     all->tick = loop_timer_create(a->loop, tick_cb, all);
-    if (store_now(a->store, load_job, all, &err) < 0)
+    if (store_now(a->store, ueps_load, all, &err) < 0)
         log_error("what was not finished could not be read: %s", err.text);
     return all;
 }

@@ -1,5 +1,6 @@
-/* GET /v2/version, without a token. */
+/* What can be asked without a token: versions, and the public keys of start grants. */
 #include "lib/config/config.h"
+#include "service/api/grants.h"
 #include "service/api/private.h"
 
 #define API_VERSION "1.30.0"
@@ -21,5 +22,13 @@ void on_version(struct req *r)
     json_add_str(o, "min_ep_version", MIN_EP_VERSION);
     json_add_str(o, "min_endpoint_version", MIN_EP_VERSION);
     json_add_str(o, "git_sha", "sallyport");
+    reply_json(r, 200, o);
+}
+
+void on_grant_keys(struct req *r)
+{
+    struct api *a = req_arg(r);
+    struct json_object *o = json_object_new_object();
+    json_add(o, "grant_keys", grants_public(a->grants, (int64_t)clock_unix()));
     reply_json(r, 200, o);
 }
