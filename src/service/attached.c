@@ -39,15 +39,22 @@ static int lock_file(const char *data_dir)
 int attached_find(const char *data_dir, struct attached *out)
 {
     autojson struct json_object *o = read_note(data_dir);
-    int64_t amqp, auth;
-    if (!o || json_get_int(o, "amqp", &amqp, NULL) < 0 || json_get_int(o, "auth", &auth, NULL) < 0)
+    int64_t amqp;
+    if (!o || json_get_int(o, "amqp", &amqp, NULL) < 0)
         return 0;
     int fd = lock_file(data_dir);
     bool runs = fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) < 0;
     if (fd >= 0)
         close(fd);
-    *out = (struct attached){(int)amqp, (int)auth};
+    *out = (struct attached){.amqp_port = (int)amqp};
+    snprintf(out->ledger, sizeof(out->ledger), "%s", json_str_or(o, "ledger", ""));
     return runs;
+}
+
+void attached_ledger(struct creds *c, const char *store_url, char out[CREDS_PASSWORD])
+{
+    autofree char *text = xasprintf("ledger %s", store_url);
+    creds_derive(c, text, out);
 }
 
 void attached_password(struct creds *c, char out[CREDS_PASSWORD])
@@ -65,6 +72,10 @@ char *attached_backend_path(struct creds *c)
 
 struct run {
     struct loop *loop;
+    struct store *store;
+    struct creds *creds;
+    struct server *server;
+    struct backend *backend;
     struct node *node;
 };
 
@@ -86,13 +97,15 @@ static void listening(void *arg)
     fflush(stdout);
 }
 
-static int write_note(const char *data_dir, const struct attached *a, struct err *err)
+static int write_note(const char *data_dir, const struct attached *a, int auth_port,
+                      struct err *err)
 {
     autofree char *path = note_path(data_dir);
     autobuf struct buf b = BUF_INIT;
     autojson struct json_object *o = json_object_new_object();
     json_add_int(o, "amqp", a->amqp_port);
-    json_add_int(o, "auth", a->auth_port);
+    json_add_int(o, "auth", auth_port);
+    json_add_str(o, "ledger", a->ledger);
     json_write(&b, o);
     return fs_write(path, b.data, b.len, 0600, false, err);
 }
@@ -103,20 +116,41 @@ static int auth_port(const char *data_dir)
     autojson struct json_object *o = read_note(data_dir);
     int64_t port = 0;
     json_get_int(o, "auth", &port, NULL);
-    return port > 0 && port < 65536 ? (int)port : node_free_port();
+    return port > 0 && port < 65536 ? (int)port : 0;
+}
+
+static int start_backend(struct run *r, const struct service_config *config, char **url,
+                         struct err *err)
+{
+    autofree char *key = xasprintf("%s/broker.key", config->data_dir);
+    autofree char *address = xasprintf("127.0.0.1:%d", auth_port(config->data_dir));
+    const char *addresses[] = {address, NULL};
+    char password[CREDS_PASSWORD];
+    r->store = store_open(r->loop, config->store_url, err);
+    r->creds = r->store ? creds_create(r->loop, r->store, key, err) : NULL;
+    if (!r->creds)
+        return -1;
+    r->server =
+        server_create(r->loop, &(struct server_opts){.addresses = addresses, .quiet = true}, err);
+    if (!r->server)
+        return err_prefix(err, "the broker's auth back end");
+    autofree char *path = attached_backend_path(r->creds);
+    attached_password(r->creds, password);
+    r->backend = backend_create(r->creds, path, SERVICE_USER, password, false);
+    explicit_bzero(password, sizeof(password));
+    backend_routes(r->backend, r->server);
+    *url = xasprintf("http://127.0.0.1:%d%s", server_port(r->server), path);
+    return 0;
 }
 
 static int start(struct run *r, const struct service_config *config, struct err *err)
 {
-    autofree char *key = xasprintf("%s/broker.key", config->data_dir);
     autofree char *folder = xasprintf("%s/broker", config->data_dir);
-    struct creds *creds = creds_create(r->loop, NULL, key, err);
-    if (!creds)
+    autofree char *url = NULL;
+    if (start_backend(r, config, &url, err) < 0)
         return -1;
-    struct attached a = {.auth_port = auth_port(config->data_dir)};
-    autofree char *path = attached_backend_path(creds);
-    autofree char *url = xasprintf("http://127.0.0.1:%d%s", a.auth_port, path);
-    creds_destroy(creds);
+    struct attached a = {0};
+    attached_ledger(r->creds, config->store_url, a.ledger);
     r->node = node_start(r->loop,
                          &(struct node_opts){.folder = folder,
                                              .listen = config->broker.listen,
@@ -131,7 +165,17 @@ static int start(struct run *r, const struct service_config *config, struct err 
     if (!r->node)
         return -1;
     a.amqp_port = node_port(r->node);
-    return write_note(config->data_dir, &a, err);
+    return write_note(config->data_dir, &a, server_port(r->server), err);
+}
+
+static void finish(struct run *r)
+{
+    node_destroy(r->node);
+    server_destroy(r->server);
+    store_close(r->store);
+    backend_destroy(r->backend);
+    creds_destroy(r->creds);
+    loop_destroy(r->loop);
 }
 
 int attached_main(const struct service_config *config, struct loop *l)
@@ -147,11 +191,11 @@ int attached_main(const struct service_config *config, struct loop *l)
     loop_signal(l, SIGINT, on_stop, &r);
     if (start(&r, config, &err) < 0) {
         fprintf(stderr, "Error: %s\n", err.text);
-        node_destroy(r.node);
+        finish(&r);
         return 1;
     }
     int rc = loop_run(l);
-    node_destroy(r.node);
+    finish(&r);
     close(lock);
     return rc;
 }

@@ -28,6 +28,7 @@ static const struct key {
     {"user", TEXT, 0, 0},
     {"log", TEXT, 0, 0},
     {"behind_proxy", BOOL, 0, 0},
+    {"proxies", LIST, 0, 0},
     {"tls.cert", TEXT, 0, 0},
     {"tls.key", TEXT, 0, 0},
     {"tls.connect", TEXT, 0, 0},
@@ -136,6 +137,12 @@ static int64_t number(const struct service_config *c, const char *path, int64_t 
     return n;
 }
 
+static void take_list(struct json_object *list, const char *out[LISTEN_MAX + 1])
+{
+    for (size_t i = 0; list && i < json_object_array_length(list) && i < LISTEN_MAX; i++)
+        out[i] = json_object_get_string(json_object_array_get_idx(list, i));
+}
+
 static void take_file(struct service_config *c)
 {
     struct json_object *f = c->file, *list = json_at(f, "listen");
@@ -165,8 +172,8 @@ static void take_file(struct service_config *c)
     a->tasks_per_s = (unsigned)number(c, "limits.tasks_per_second", a->tasks_per_s);
     a->tasks_burst = (unsigned)number(c, "limits.tasks_burst", a->tasks_burst);
     c->auth = json_at(f, "auth");
-    for (size_t i = 0; list && i < json_object_array_length(list) && i < LISTEN_MAX; i++)
-        c->listen[i] = json_object_get_string(json_object_array_get_idx(list, i));
+    take_list(list, c->listen);
+    take_list(json_at(f, "proxies"), c->proxies);
 }
 
 static int take_offline(struct service_config *c, struct err *err)
@@ -208,19 +215,34 @@ enum {
     OPT_CONNECT,
     OPT_PUBLIC,
     OPT_LOG,
+    OPT_INSTANCE,
     OPT_DEBUG,
     OPT_BROKER_ONLY
 };
 
 static const struct option options[] = {
-    {"data", 1, NULL, OPT_DATA},       {"port", 1, NULL, OPT_PORT},
-    {"listen", 1, NULL, OPT_LISTEN},   {"store", 1, NULL, OPT_STORE},
-    {"broker", 1, NULL, OPT_BROKER},   {"user", 1, NULL, OPT_USER},
-    {"cert", 1, NULL, OPT_CERT},       {"key", 1, NULL, OPT_KEY},
-    {"log", 1, NULL, OPT_LOG},         {"public-url", 1, NULL, OPT_PUBLIC},
-    {"debug", 0, NULL, OPT_DEBUG},     {"broker-only", 0, NULL, OPT_BROKER_ONLY},
-    {"connect", 1, NULL, OPT_CONNECT}, {0},
+    {"data", 1, NULL, OPT_DATA},
+    {"port", 1, NULL, OPT_PORT},
+    {"listen", 1, NULL, OPT_LISTEN},
+    {"store", 1, NULL, OPT_STORE},
+    {"broker", 1, NULL, OPT_BROKER},
+    {"user", 1, NULL, OPT_USER},
+    {"cert", 1, NULL, OPT_CERT},
+    {"key", 1, NULL, OPT_KEY},
+    {"log", 1, NULL, OPT_LOG},
+    {"public-url", 1, NULL, OPT_PUBLIC},
+    {"debug", 0, NULL, OPT_DEBUG},
+    {"broker-only", 0, NULL, OPT_BROKER_ONLY},
+    {"connect", 1, NULL, OPT_CONNECT},
+    {"instance", 1, NULL, OPT_INSTANCE},
+    {0},
 };
+
+static bool is_plain_name(const char *s)
+{
+    size_t n = strspn(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_");
+    return n > 0 && n <= 32 && !s[n];
+}
 
 static int take_options(struct service_config *c, int argc, char **argv, struct err *err)
 {
@@ -267,6 +289,14 @@ static int take_options(struct service_config *c, int argc, char **argv, struct 
         case OPT_LOG:
             c->log_file = optarg;
             break;
+        case OPT_INSTANCE:
+            if (!is_plain_name(optarg))
+                return err_set(err,
+                               "--instance %s: letters, digits, - and _ are allowed, 32 at "
+                               "most",
+                               optarg);
+            c->instance = optarg;
+            break;
         case OPT_DEBUG:
             c->debug = true;
             break;
@@ -293,6 +323,14 @@ static const char *data_option(int argc, char **argv)
     return found;
 }
 
+static char *place_of(const struct service_config *c)
+{
+    char host[256] = "";
+    if (gethostname(host, sizeof(host) - 1) < 0)
+        strcpy(host, "?");
+    return xasprintf("%s:%s:%s", host, c->data_dir, c->instance ? c->instance : "");
+}
+
 int service_config_read(struct service_config *c, int argc, char **argv, struct err *err)
 {
     const char *data = data_option(argc, argv);
@@ -312,6 +350,11 @@ int service_config_read(struct service_config *c, int argc, char **argv, struct 
     if (!c->store_url)
         c->store_url = keep(c, xasprintf("sqlite:%s/ledger.db", c->data_dir));
     c->api.data_dir = c->data_dir;
+    if (strncmp(c->store_url, "sqlite:", 7) != 0)
+        c->api.place = keep(c, place_of(c));
+    else if (c->instance)
+        return err_set(err, "--instance %s: several processes need a ledger in PostgreSQL (store)",
+                       c->instance);
     return 0;
 }
 

@@ -15,7 +15,9 @@ struct service_config {
     const char *cert_file, *key_file;
     const char *connect; /* "HOST:PORT" that answers CONNECT, or NULL */
     const char *log_file;
+    const char *instance; /* one of several processes in this folder; NULL = the only one */
     bool debug, behind_proxy;
+    const char *proxies[LISTEN_MAX + 1];
     bool broker_only; /* `sallyport broker` */
     struct {
         const char *url;         /* NULL = a private node */

@@ -24,6 +24,7 @@
 #include "lib/base/pidfile.h"
 #include "service/broker/node.h"
 #include "service/attached.h"
+#include "service/http/listen.h"
 #include "service/http/tunnel.h"
 #include "service/web/web.h"
 
@@ -48,6 +49,10 @@ struct service {
     struct loop_timer *idle;
     uint64_t idle_until_us;
     bool is_ready, stopping;
+    int fds[LISTEN_MAX]; /* listening sockets that were handed down */
+    size_t n_fds;
+    char *inherited;  /* the address of the first */
+    bool is_attached; /* another process runs the node */
 };
 
 /* ---- start ---- */
@@ -108,25 +113,36 @@ static void kick(void *arg, const char *principal)
         node_ctl(s->node, words);
 }
 
-/* The auth back end has a listener of its own, on this host only, and a path that is a secret. */
-static int start_backend(struct service *s, const char *password, const struct attached *attached,
-                         char **base_url, struct err *err)
+/* The auth back end has a listener of its own, on this host only unless the site says where, and
+ * a path that is a secret. */
+static int start_backend(struct service *s, const char *password, char **base_url, struct err *err)
 {
-    const char *addresses[] = {"127.0.0.1:0", NULL};
-    autofree char *fixed = attached ? xasprintf("127.0.0.1:%d", attached->auth_port) : NULL;
-    if (fixed)
-        addresses[0] = fixed;
-    else if (s->config.broker.auth_listen)
-        addresses[0] = s->config.broker.auth_listen;
+    const char *given = s->config.broker.url ? s->config.broker.auth_listen : NULL;
+    const char *addresses[] = {given ? given : "127.0.0.1:0", NULL};
     autofree char *path = attached_backend_path(s->creds);
     s->backend_server =
         server_create(s->loop, &(struct server_opts){.addresses = addresses, .quiet = true}, err);
     if (!s->backend_server)
         return err_prefix(err, "the broker's auth back end");
-    s->backend = backend_create(s->creds, path, SERVICE_USER, password);
+    s->backend = backend_create(s->creds, path, SERVICE_USER, password, given != NULL);
     backend_routes(s->backend, s->backend_server);
     *base_url = xasprintf("http://127.0.0.1:%d%s", server_port(s->backend_server), path);
     return 0;
+}
+
+/* A broker that runs beside us has to ask the same ledger about logins. */
+static int attach(struct service *s, const struct attached *a, struct err *err)
+{
+    char ledger[CREDS_PASSWORD];
+    autofree char *folder = xasprintf("%s/broker", s->config.data_dir);
+    attached_ledger(s->creds, s->config.store_url, ledger);
+    if (strcmp(ledger, a->ledger) != 0)
+        return err_set(err,
+                       "the broker that runs in %s uses another ledger: set `store` in "
+                       "service.yaml, where both read it, and restart the broker",
+                       s->config.data_dir);
+    s->node = node_of(s->loop, folder, err);
+    return s->node ? 0 : -1;
 }
 
 static void node_listens(void *arg)
@@ -159,10 +175,18 @@ static int start_broker(struct service *s, struct err *err)
     struct amqp_url parsed = {0};
     struct attached attached;
     int rc = -1, port;
-    bool is_attached = !s->config.broker.url && attached_find(s->config.data_dir, &attached);
+    s->is_attached = !s->config.broker.url && attached_find(s->config.data_dir, &attached);
     attached_password(s->creds, password);
-    if (start_backend(s, password, is_attached ? &attached : NULL, &backend_url, err) < 0)
+    if (s->is_attached ? attach(s, &attached, err) < 0
+                       : start_backend(s, password, &backend_url, err) < 0)
         goto out;
+    if (s->config.instance && !s->is_attached && !s->config.broker.url) {
+        err_set(err,
+                "several processes need one broker beside them: run `sallyport broker --data "
+                "%s`, or set broker.url",
+                s->config.data_dir);
+        goto out;
+    }
     if (s->config.broker.url) {
         url = xstrdup(s->config.broker.url);
         if (amqp_url_parse(url, &parsed, err) < 0) {
@@ -174,9 +198,9 @@ static int start_broker(struct service *s, struct err *err)
         address = xasprintf("%s:%d/%s", host, parsed.port,
                             strcmp(parsed.vhost, "/") == 0 ? "%2F" : parsed.vhost);
     } else {
-        if (!is_attached && start_node(s, backend_url, err) < 0)
+        if (!s->is_attached && start_node(s, backend_url, err) < 0)
             goto out;
-        port = is_attached ? attached.amqp_port : node_port(s->node);
+        port = s->is_attached ? attached.amqp_port : node_port(s->node);
         const char *host = s->config.broker.client_host;
         if (!host)
             host = strcmp(s->config.broker.listen, "0.0.0.0") == 0 ? "127.0.0.1"
@@ -207,9 +231,26 @@ out:
     return rc;
 }
 
+/* Sockets that a supervisor holds and hands down: no connection is lost while we restart, and
+ * several processes may accept from one. */
+static int take_sockets(struct service *s, struct err *err)
+{
+    int n = listen_inherited(s->fds, LISTEN_MAX, err);
+    if (n < 0)
+        return -1;
+    s->n_fds = (size_t)n;
+    if (n > 0) {
+        s->inherited = listen_name(s->fds[0]);
+        s->config.listen[0] = s->inherited;
+    }
+    return 0;
+}
+
 static int start(struct service *s, struct err *err)
 {
-    autofree char *pid_path = xasprintf("%s/service.pid", s->config.data_dir);
+    const char *instance = s->config.instance;
+    autofree char *pid_path = xasprintf("%s/service%s%s.pid", s->config.data_dir,
+                                        instance ? "-" : "", instance ? instance : "");
     autofree char *key_path = xasprintf("%s/broker.key", s->config.data_dir);
     s->pidfile = pidfile_take(pid_path, 60, 0644, err);
     if (!s->pidfile)
@@ -233,10 +274,15 @@ static int start(struct service *s, struct err *err)
         return -1;
     api_on_ready(s->api, announce, s);
     api_on_kick(s->api, kick, s);
+    if (take_sockets(s, err) < 0)
+        return -1;
     struct server_opts http = {.addresses = s->config.listen,
+                               .fds = s->fds,
+                               .n_fds = s->n_fds,
                                .cert_file = s->config.cert_file,
                                .key_file = s->config.key_file,
-                               .behind_proxy = s->config.behind_proxy};
+                               .behind_proxy = s->config.behind_proxy,
+                               .proxies = s->config.proxies};
     s->server = server_create(s->loop, &http, err);
     if (!s->server)
         return -1;
@@ -270,7 +316,7 @@ static void accepted_is_safe(struct service *s)
     api_stop(s->api);
     broker_destroy(s->broker, LOOP_S(5));
     s->broker = NULL;
-    if (s->node)
+    if (s->node && !s->is_attached)
         node_stop(s->node, NODE_STOP_US, node_gone, s);
     else
         loop_stop(s->loop, 0);
@@ -328,6 +374,7 @@ static void finish(struct service *s)
     pidfile_release(s->pidfile);
     loop_destroy(s->loop);
     service_config_clear(&s->config);
+    free(s->inherited);
 }
 
 static int open_log(struct service *s, struct err *err)

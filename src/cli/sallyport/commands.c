@@ -21,6 +21,8 @@ static const struct option_def serve_options[] = {
      "TLS: HOST:PORT that answers CONNECT for the production names (https_proxy of the SDK)"},
     {"--public-url", 0, "URL", "How clients reach this service, if not as they called it"},
     {"--log", 0, "FILE", "Log to this file instead of standard error"},
+    {"--instance", 0, "NAME",
+     "One of several processes that share DIR, a ledger in PostgreSQL and a broker"},
     {0},
 };
 
@@ -92,6 +94,7 @@ static const struct option_def grant_key_rotate_options[] = {
 
 static const struct option_def broker_options[] = {
     OPTION_DATA,
+    {"--store", 0, "URL", "The ledger of the services  [default: as in service.yaml]"},
     {"--user", 'u', "NAME", "When started by root: the account that runs it"},
     {0},
 };

@@ -68,6 +68,11 @@ struct api *api_create(struct loop *l, struct store *s, struct creds *c, struct 
     }
     a->cache = rowcache_create(a);
     a->limits = limits_create(a);
+    a->keeper = keeper_create(a, err);
+    if (!a->keeper) {
+        api_destroy(a);
+        return NULL;
+    }
     a->presence = presence_create(a);
     a->outbox = outbox_create(a);
     a->results = results_create(a);
@@ -133,6 +138,7 @@ void api_stop(struct api *a)
 {
     maintenance_stop(a->maintenance);
     presence_stop(a->presence);
+    keeper_stop(a->keeper);
 }
 
 void api_destroy(struct api *a)
@@ -144,6 +150,7 @@ void api_destroy(struct api *a)
     results_destroy(a->results);
     outbox_destroy(a->outbox);
     presence_destroy(a->presence);
+    keeper_destroy(a->keeper);
     limits_destroy(a->limits);
     rowcache_destroy(a->cache);
     files_destroy(a->files);

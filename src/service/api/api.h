@@ -23,6 +23,9 @@ struct api_settings {
     unsigned tasks_per_s, tasks_burst; /* tasks of one person */
     unsigned start_timeout_s;          /* for a user endpoint's check-in; below 55 */
     const char *data_dir;
+    /* Several processes share the ledger: where this one runs, which no two do at a time. NULL: it
+     * is the only one. */
+    const char *place;
 };
 extern const struct api_settings api_settings_default;
 

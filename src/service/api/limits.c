@@ -43,7 +43,8 @@ static struct bucket *bucket_of(struct limits *l, const char *sub)
         *b = (struct bucket){s->rate_burst, s->tasks_burst, now};
         map_put(l->people, sub, b);
     }
-    double passed = (double)(now - b->at_us) / 1e6;
+    /* Each of several processes gives out its share. */
+    double passed = (double)(now - b->at_us) / 1e6 / (double)keeper_processes(l->api->keeper);
     b->at_us = now;
     b->requests += passed * s->rate_per_s;
     b->tasks += passed * s->tasks_per_s;

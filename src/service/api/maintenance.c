@@ -169,6 +169,10 @@ static void sweep_done(void *arg, int rc, const struct err *err)
 static void tick(void *arg)
 {
     struct maintenance *m = arg;
+    if (!keeper_is_eldest(m->api->keeper)) {
+        loop_timer_set(m->timer, EVERY_US, LOOP_S(1));
+        return;
+    }
     struct sweep *s = xcalloc(1, sizeof(*s));
     s->api = m->api;
     s->cutoff_us = now_us() - (int64_t)m->api->settings.task_days * 24 * 3600 * 1000000;
@@ -213,18 +217,18 @@ struct lost {
 static int lost_job(struct db *db, void *arg, struct err *err)
 {
     struct lost *l = arg;
-    int64_t before = now_us() - LOST_S * 1000000ll;
+    int64_t before = now_us() - LOST_S * 1000000ll, me = keeper_id(l->api->keeper);
     int rc;
     l->again = db_run(db, err,
                       "UPDATE tasks SET state = 0, tries = tries + 1 WHERE uep = ? AND state = 1 "
-                      "AND sent_us < ? AND tries < ?",
-                      "sii", l->uep, before, (int64_t)TRIES_MAX - 1);
+                      "AND sent_us < ? AND tries < ? AND keeper = ?",
+                      "siii", l->uep, before, (int64_t)TRIES_MAX - 1, me);
     if (l->again < 0)
         return -1;
     struct db_rows *r = db_query(db, err,
                                  "SELECT id FROM tasks WHERE uep = ? AND state = 1 AND sent_us < ? "
-                                 "AND tries >= ? LIMIT 1000",
-                                 "sii", l->uep, before, (int64_t)TRIES_MAX - 1);
+                                 "AND tries >= ? AND keeper = ? LIMIT 1000",
+                                 "siii", l->uep, before, (int64_t)TRIES_MAX - 1, me);
     l->n_given_up = 0;
     if (!r)
         return -1;

@@ -97,6 +97,8 @@ void on_metrics(struct req *r)
            (double)n->start_timeouts);
     metric(&b, "requests_limited_total", "counter", "Requests refused with 429",
            (double)n->limited);
+    metric(&b, "processes", "gauge", "Service processes on this ledger",
+           (double)keeper_processes(api->keeper));
     metric(&b, "endpoints_online", "gauge", "Endpoints and user endpoints online",
            (double)presence_count(api->presence));
     metric(&b, "user_endpoints_up", "gauge", "User endpoints up", (double)ueps_count(api->ueps));

@@ -66,12 +66,17 @@ static void bind_mark(void *arg, size_t i, struct db_binder *b)
     db_bind(b, "is", m->now, m->ids[i]);
 }
 
+/* Another process may be storing the task's result just now: what it holds needs no mark, and one
+ * who never waits here is in no deadlock. */
+#define MARK "UPDATE tasks SET state = 1, sent_us = ? WHERE id = ? AND state = 0"
+#define MARK_SHARED                                                                                \
+    "UPDATE tasks SET state = 1, sent_us = ? WHERE id = (SELECT id FROM tasks WHERE id = ? AND "   \
+    "state = 0 FOR UPDATE SKIP LOCKED)"
+
 static int mark_job(struct db *db, void *arg, struct err *err)
 {
     struct marks *m = arg;
-    return db_run_many(db, err,
-                       "UPDATE tasks SET state = 1, sent_us = ? WHERE id = ? AND state = 0", m->n,
-                       bind_mark, m) < 0
+    return db_run_many(db, err, db_is_postgres(db) ? MARK_SHARED : MARK, m->n, bind_mark, m) < 0
                ? -1
                : 0;
 }
@@ -280,9 +285,9 @@ static int pump_job(struct db *db, void *arg, struct err *err)
     struct db_rows *r = db_query(db, err,
                                  "SELECT t.id, t.function, t.opts, p.args, p.file FROM tasks t "
                                  "LEFT JOIN payloads p ON p.task = t.id "
-                                 "WHERE t.uep = ? AND t.state = 0 AND t.id > ? "
+                                 "WHERE t.uep = ? AND t.state = 0 AND t.id > ? AND t.keeper = ? "
                                  "ORDER BY t.id LIMIT 200",
-                                 "ss", p->uep, p->after);
+                                 "ssi", p->uep, p->after, keeper_id(p->outbox->api->keeper));
     if (!r)
         return -1;
     while (bytes < CHUNK_BYTES && (rc = db_next(r, err)) == 1) {

@@ -145,9 +145,11 @@ static void save_changed(struct presence *p)
 static int load_job(struct db *db, void *arg, struct err *err)
 {
     struct presence *p = arg;
-    struct db_rows *r = db_query(
-        db, err, "SELECT id, seen_us, period, active, details FROM presence WHERE seen_us > ?", "i",
-        now_us() - 3ll * PERIOD_MAX_S * 1000000);
+    struct db_rows *r =
+        db_query(db, err,
+                 "SELECT id, seen_us, period, active, CASE WHEN seen_us > ? THEN details END "
+                 "FROM presence ORDER BY seen_us DESC LIMIT ?",
+                 "ii", now_us() - 3ll * PERIOD_MAX_S * 1000000, (int64_t)ENTRIES_MAX);
     int rc;
     if (!r)
         return -1;
@@ -157,12 +159,13 @@ static int load_job(struct db *db, void *arg, struct err *err)
         int64_t age = now_us() - db_int(r, 1);
         uint64_t now = loop_now_us(p->api->loop);
         strncpy(e->id, db_text(r, 0), UUID_TEXT - 1);
-        e->seen_us = age > 0 && (uint64_t)age < now ? now - (uint64_t)age : now;
+        e->seen_us = age <= 0 ? now : (uint64_t)age < now ? now - (uint64_t)age : 0;
         e->period_s = db_double(r, 2);
         e->active = db_int(r, 3);
         e->details =
             text && *text ? json_read(text, strlen(text), DETAILS_MAX, "details", NULL) : NULL;
-        e->online = should_be_online(p, e);
+        /* This host may not have been up for as long as that one was away. */
+        e->online = should_be_online(p, e) && age < (int64_t)patience_us(e);
         entry_free(map_put(p->entries, e->id, e));
     }
     db_rows_end(r);
@@ -185,7 +188,8 @@ static void sweep_cb(void *arg)
             }
         }
     }
-    if (!p->saving && loop_now_us(p->api->loop) - p->saved_us > SAVE_US)
+    if (!p->saving && keeper_is_eldest(p->api->keeper) &&
+        loop_now_us(p->api->loop) - p->saved_us > SAVE_US)
         save_changed(p);
     loop_timer_set(p->sweep, SWEEP_US, LOOP_S(1));
 }

@@ -27,6 +27,7 @@ struct limits;
 struct files;
 struct grants;
 struct maintenance;
+struct keeper;
 
 struct api_counters {
     uint64_t accepted, published, succeeded, failed, duplicates, refused_results, starts,
@@ -41,6 +42,7 @@ struct api {
     struct auth *auth;
     struct api_settings settings;
     char *data_dir;
+    struct keeper *keeper;
     struct presence *presence;
     struct ueps *ueps;
     struct outbox *outbox;
@@ -170,6 +172,30 @@ void rowcache_put_endpoint(struct rowcache *c, struct endpoint *e);
 void rowcache_put_group(struct rowcache *c, struct group *g);
 void rowcache_forget(struct rowcache *c, const char *id);
 
+/* ---- open.c: tasks that are not finished, as the ledger counts them ---- */
+
+struct open_row {
+    char uep[UUID_TEXT], endpoint[UUID_TEXT], owner[UUID_TEXT];
+    int64_t n;
+    char *start; /* NULL = a legacy endpoint */
+};
+struct open_list {
+    struct open_row *rows;
+    size_t n;
+};
+/* In a job: those of one keeper; what the list held is freed. */
+int open_list_read(struct db *db, int64_t keeper, struct open_list *l, struct err *err);
+void open_list_clear(struct open_list *l);
+
+/* ---- keeper.c: which process looks after which task ---- */
+
+struct keeper *keeper_create(struct api *a, struct err *err);
+void keeper_stop(struct keeper *k); /* others may take over */
+void keeper_destroy(struct keeper *k);
+int64_t keeper_id(const struct keeper *k);       /* of this process; 0 = it is the only one */
+size_t keeper_processes(const struct keeper *k); /* on this ledger, at least 1 */
+bool keeper_is_eldest(const struct keeper *k);   /* does what one is enough for */
+
 /* ---- presence.c: who is there ---- */
 
 struct presence *presence_create(struct api *a);
@@ -211,6 +237,8 @@ const char *uep_id(const struct uep *u);
 /* The ledger has n more (or less) tasks that are not finished. */
 void uep_open_add(struct uep *u, int64_t n);
 int64_t uep_open(const struct uep *u);
+/* The ledger's word on what is open; pump: some of it may be new to this process. */
+void ueps_open_are(struct ueps *u, const struct open_list *list, bool pump);
 /* What the ledger should know for later starts, when it differs from what it knows; caller frees.
  * After the commit: uep_saved(). */
 char *uep_unsaved(const struct uep *u);

@@ -269,8 +269,9 @@ static void bind_task(void *arg, size_t i, struct db_binder *b)
     struct call *c = arg;
     struct submit *s = c->state;
     struct submit_task *t = &s->tasks[i];
-    db_bind(b, "ssssssiis", t->id, s->group->id, c->caller.sub, s->endpoint_id, s->uep_id,
-            s->functions[t->function].id, (int64_t)s->create_queue, s->accepted_us, s->opts);
+    db_bind(b, "ssssssiisi", t->id, s->group->id, c->caller.sub, s->endpoint_id, s->uep_id,
+            s->functions[t->function].id, (int64_t)s->create_queue, s->accepted_us, s->opts,
+            keeper_id(c->api->keeper));
 }
 
 static void bind_payload(void *arg, size_t i, struct db_binder *b)
@@ -311,7 +312,7 @@ static int accept_job(struct db *db, void *arg, struct err *err)
         return -1;
     if (db_run_many(db, err,
                     "INSERT INTO tasks(id, grp, owner, endpoint, uep, function, state, stream, "
-                    "created_us, opts) VALUES (?, ?, ?, ?, ?, ?, 0, ?, ?, ?) "
+                    "created_us, opts, keeper) VALUES (?, ?, ?, ?, ?, ?, 0, ?, ?, ?, ?) "
                     "ON CONFLICT(id) DO NOTHING",
                     s->n_tasks, bind_task, c) < 0 ||
         db_run_many(db, err,

@@ -509,14 +509,12 @@ void ueps_broker_up(struct ueps *all)
 struct ueps *ueps_create(struct api *a)
 {
     struct ueps *all = xcalloc(1, sizeof(*all));
-    struct err err = ERR_INIT;
     all->api = a;
     all->by_id = map_create();
     LIST_INIT(&all->busy);
     TAILQ_INIT(&all->watch);
     all->tick = loop_timer_create(a->loop, tick_cb, all);
-    if (store_now(a->store, ueps_load, all, &err) < 0)
-        log_error("what was not finished could not be read: %s", err.text);
+    ueps_load(all);
     return all;
 }
 

@@ -40,6 +40,7 @@ struct uep {
     uint64_t not_before_us;
     unsigned tries;
     int64_t open;
+    unsigned round;          /* in which the ledger last counted some */
     uint64_t quiet_since_us; /* it reports that it has nothing to do, but tasks are open; 0 = no */
     bool queue_checked;      /* somebody consumes its queue, since its check-in */
     unsigned no_consumer;
@@ -52,6 +53,8 @@ struct ueps {
     LIST_HEAD(, uep) busy;
     TAILQ_HEAD(watch_list, uep) watch;
     struct loop_timer *tick;
+    unsigned round; /* of the ledger's counts */
+    struct open_list loaded;
 };
 
 static inline uint64_t uep_now(const struct uep *u)
@@ -76,7 +79,7 @@ void uep_check_consumer(struct uep *u);
 
 /* ---- ueps_ledger.c ---- */
 
-/* Those with tasks that are not finished; in a job, arg: the ueps. */
-store_job_f ueps_load;
+/* Those with tasks that are not finished; at the start. */
+void ueps_load(struct ueps *all);
 
 #endif

@@ -57,28 +57,52 @@ static void load_start(struct uep *u, const char *text)
     uuid_random(u->request_id);
 }
 
-int ueps_load(struct db *db, void *arg, struct err *err)
+static struct uep *counted(struct ueps *all, const struct open_row *row)
+{
+    struct uep *u = map_get(all->by_id, row->uep);
+    if (!u) {
+        u = uep_new(all, row->uep, row->endpoint, row->owner);
+        u->legacy = !row->start;
+    }
+    if (row->start && !u->identity_set)
+        load_start(u, row->start);
+    return u;
+}
+
+void ueps_open_are(struct ueps *all, const struct open_list *list, bool pump)
+{
+    const char *key;
+    void *value;
+    all->round++;
+    for (size_t i = 0; i < list->n; i++) {
+        struct uep *u = counted(all, &list->rows[i]);
+        u->round = all->round;
+        u->open = list->rows[i].n;
+        if (u->state != UEP_UP)
+            uep_make_busy(u);
+        uep_watch(u);
+        if (pump && uep_is_up(u))
+            outbox_pump(all->api->outbox, u);
+    }
+    for (size_t it = 0; map_next(all->by_id, &it, &key, &value);) {
+        struct uep *u = value;
+        if (u->round != all->round)
+            u->open = 0;
+    }
+}
+
+static int load_job(struct db *db, void *arg, struct err *err)
 {
     struct ueps *all = arg;
-    struct db_rows *r =
-        db_query(db, err,
-                 "SELECT o.uep, o.n, u.endpoint, u.owner, u.start, o.endpoint, o.owner FROM "
-                 "(SELECT uep, MIN(endpoint) AS endpoint, MIN(owner) AS owner, COUNT(*) AS n "
-                 "FROM tasks WHERE state < 2 GROUP BY uep) o LEFT JOIN ueps u ON u.id = o.uep",
-                 "");
-    int rc;
-    if (!r)
-        return -1;
-    while ((rc = db_next(r, err)) == 1) {
-        bool legacy = db_is_null(r, 2);
-        struct uep *u =
-            uep_new(all, db_text(r, 0), db_text(r, legacy ? 5 : 2), db_text(r, legacy ? 6 : 3));
-        u->legacy = legacy;
-        u->open = db_int(r, 1);
-        if (!legacy)
-            load_start(u, db_text(r, 4));
-        uep_make_busy(u);
-    }
-    db_rows_end(r);
-    return rc;
+    return open_list_read(db, keeper_id(all->api->keeper), &all->loaded, err);
+}
+
+void ueps_load(struct ueps *all)
+{
+    struct err err = ERR_INIT;
+    if (store_now(all->api->store, load_job, all, &err) < 0)
+        log_error("what was not finished could not be read: %s", err.text);
+    else
+        ueps_open_are(all, &all->loaded, false);
+    open_list_clear(&all->loaded);
 }

@@ -6,7 +6,8 @@
  *   usr.<identity>     read its own result streams
  *   the service        everything
  *
- * Only connections from this host are answered, below a path that nobody else knows. */
+ * It listens on this host only, unless the site has set an address for a broker elsewhere, and
+ * answers below a path that nobody else knows. */
 #include <openssl/crypto.h>
 #include <string.h>
 
@@ -16,6 +17,7 @@
 
 struct backend {
     struct creds *creds;
+    bool anywhere;
     char *user, *password;
     struct route routes[5];
     char *paths[4];
@@ -36,7 +38,8 @@ static const char *field(struct req *r, const char *name)
 
 static bool is_foreign(struct req *r)
 {
-    if (req_is_local(r))
+    struct backend *k = req_arg(r);
+    if (k->anywhere || req_is_local(r))
         return false;
     reply_error(r, 404, "NOT_FOUND", "There is nothing here");
     return true;
@@ -125,7 +128,7 @@ static void on_topic(struct req *r)
 }
 
 struct backend *backend_create(struct creds *c, const char *path, const char *service_user,
-                               const char *service_password)
+                               const char *service_password, bool anywhere)
 {
     static const struct {
         const char *word;
@@ -134,6 +137,7 @@ struct backend *backend_create(struct creds *c, const char *path, const char *se
         {"user", on_user}, {"vhost", on_vhost}, {"resource", on_resource}, {"topic", on_topic}};
     struct backend *k = xcalloc(1, sizeof(*k));
     k->creds = c;
+    k->anywhere = anywhere;
     k->user = xstrdup(service_user);
     k->password = xstrdup(service_password);
     for (size_t i = 0; i < 4; i++) {

@@ -83,9 +83,10 @@ struct json_object *broker_queue_infos(const struct broker *b, const char *endpo
 /* ---- the HTTP auth back end ---- */
 
 struct backend;
-/* Routes below path ("/x/user", ...): who may do what (amqp.md 9); service_user may do all. */
+/* Routes below path ("/x/user", ...): who may do what (amqp.md 9); service_user may do all.
+ * anywhere: questions may come from other hosts. */
 struct backend *backend_create(struct creds *c, const char *path, const char *service_user,
-                               const char *service_password);
+                               const char *service_password, bool anywhere);
 void backend_routes(struct backend *k, struct server *s);
 void backend_destroy(struct backend *k);
 

@@ -31,6 +31,8 @@
 #define PROBE_US LOOP_MS(100)
 #define PROBE_FOR_US LOOP_S(120)
 #define STABLE_US LOOP_S(120)
+/* Unique on this host: names live in the port mapper, which is ours alone. */
+#define NODE_NAME "sallyport@localhost"
 
 enum port { PORT_AMQP, PORT_DIST, PORT_EPMD, PORT_COUNT };
 static const char *const port_names[PORT_COUNT] = {"amqp", "dist", "epmd"};
@@ -81,13 +83,32 @@ int node_free_port(void)
     return port;
 }
 
+static struct json_object *ports_file(const struct node *n)
+{
+    autofree char *path = xasprintf("%s/ports.json", n->folder);
+    autobuf struct buf b = BUF_INIT;
+    if (access(path, F_OK) < 0 || fs_read(path, 4096, &b, NULL) < 0)
+        return NULL;
+    return json_read(b.data, b.len, 4096, path, NULL);
+}
+
+static int read_ports(struct node *n, struct err *err)
+{
+    autojson struct json_object *o = ports_file(n);
+    for (int i = 0; i < PORT_COUNT; i++) {
+        int64_t port;
+        if (!o || json_get_int(o, port_names[i], &port, NULL) < 0)
+            return err_set(err, "%s/ports.json does not name the broker's ports", n->folder);
+        n->ports[i] = (int)port;
+    }
+    return 0;
+}
+
 static int choose_ports(struct node *n, int wanted, struct err *err)
 {
     autofree char *path = xasprintf("%s/ports.json", n->folder);
     autobuf struct buf b = BUF_INIT;
-    autojson struct json_object *o = NULL;
-    if (access(path, F_OK) == 0 && fs_read(path, 4096, &b, err) == 0)
-        o = json_read(b.data, b.len, 4096, path, NULL);
+    autojson struct json_object *o = ports_file(n);
     if (!o)
         o = json_object_new_object();
     for (int i = 0; i < PORT_COUNT; i++) {
@@ -102,7 +123,6 @@ static int choose_ports(struct node *n, int wanted, struct err *err)
         n->ports[i] = (int)port;
         json_add_int(o, port_names[i], port);
     }
-    buf_clear(&b);
     json_write(&b, o);
     return fs_write(path, b.data, b.len, 0600, false, err);
 }
@@ -431,9 +451,23 @@ struct node *node_start(struct loop *l, const struct node_opts *opts, struct err
         node_destroy(n);
         return NULL;
     }
-    /* Unique on this host: names live in the port mapper, which is ours alone. */
-    n->name = xstrdup("sallyport@localhost");
+    n->name = xstrdup(NODE_NAME);
     start_server(n);
+    return n;
+}
+
+struct node *node_of(struct loop *l, const char *folder, struct err *err)
+{
+    struct node *n = xcalloc(1, sizeof(*n));
+    n->loop = l;
+    n->folder = realpath(folder, NULL);
+    n->name = xstrdup(NODE_NAME);
+    if (!n->folder)
+        err_errno(err, "%s", folder);
+    if (!n->folder || find_home(n, err) < 0 || read_ports(n, err) < 0) {
+        node_destroy(n);
+        return NULL;
+    }
     return n;
 }
 

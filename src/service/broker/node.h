@@ -29,6 +29,9 @@ int node_port(const struct node *n);
 int node_free_port(void); /* of 127.0.0.1; 0 = none */
 /* Runs rabbitmqctl with these words, in the background; failures are logged. */
 void node_ctl(struct node *n, const char *const *words);
+/* The node of a folder that another process runs: for node_ctl() and node_destroy() only.  NULL
+ * with err. */
+struct node *node_of(struct loop *l, const char *folder, struct err *err);
 /* Ends it in order; done when it has gone (at most timeout_us later). */
 void node_stop(struct node *n, uint64_t timeout_us, loop_f *done, void *arg);
 void node_destroy(struct node *n); /* NULL is fine; kills what is left */

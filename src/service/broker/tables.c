@@ -1,4 +1,4 @@
-/* What the broker's side keeps in the ledger. */
+/* What the broker's side keeps in the ledger, and who shares it. */
 #include "service/store/migrations.h"
 
 const struct migration broker_migrations[] = {
@@ -8,6 +8,13 @@ const struct migration broker_migrations[] = {
      " generation BIGINT NOT NULL,"
      " oldest BIGINT NOT NULL,"
      " since_s BIGINT NOT NULL)",
+     NULL},
+    /* Several service processes on one ledger: each open task has one that looks after it
+     * (api/keeper.c). */
+    {"processes-1",
+     "CREATE TABLE processes("
+     " id BIGINT PRIMARY KEY, place TEXT NOT NULL, seen_us BIGINT NOT NULL);"
+     "ALTER TABLE tasks ADD COLUMN keeper BIGINT NOT NULL DEFAULT 0",
      NULL},
     {0},
 };

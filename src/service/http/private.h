@@ -65,7 +65,6 @@ struct listener {
     struct MHD_Daemon *daemon;
     struct loop_io *io;
     int port;
-    char *address;
 };
 
 struct server {
@@ -74,6 +73,7 @@ struct server {
     struct listener *listeners;
     size_t n_listeners;
     bool tls, behind_proxy, quiet, draining;
+    const char *const *proxies;
     struct loop_timer *tick; /* libmicrohttpd's own timeouts */
     struct loop_timer *sweep;
     struct loop_timer *drain_timer;
@@ -81,7 +81,8 @@ struct server {
     LIST_HEAD(, req) waiting;
     LIST_HEAD(, client) clients;
     LIST_HEAD(, sse) streams;
-    struct loop_timer *ping; /* of the streams */
+    struct loop_timer *ping;  /* of the streams */
+    uint64_t linger_until_us; /* of idle connections, while draining */
     size_t n_requests, n_clients, n_streams;
     loop_f *drained;
     void *drained_arg;

@@ -71,14 +71,37 @@ bool req_is_local(struct req *r)
            IN6_IS_ADDR_LOOPBACK(&((const struct sockaddr_in6 *)a)->sin6_addr);
 }
 
+static void peer_text(const struct sockaddr *a, char host[NI_MAXHOST])
+{
+    strcpy(host, "?");
+    if (a)
+        getnameinfo(
+            a, a->sa_family == AF_INET6 ? sizeof(struct sockaddr_in6) : sizeof(struct sockaddr_in),
+            host, NI_MAXHOST, NULL, 0, NI_NUMERICHOST);
+}
+
+/* Whoever else says whom it speaks for is not believed. */
+static bool is_from_proxy(struct req *r)
+{
+    char host[NI_MAXHOST];
+    if (!r->server->behind_proxy)
+        return false;
+    if (req_is_local(r))
+        return true;
+    peer_text(peer_address(r), host);
+    for (const char *const *p = r->server->proxies; p && *p; p++)
+        if (strcmp(*p, host) == 0)
+            return true;
+    return false;
+}
+
 const char *req_peer(struct req *r)
 {
-    char host[NI_MAXHOST] = "?";
-    const struct sockaddr *a = peer_address(r);
+    char host[NI_MAXHOST];
     if (r->peer)
         return r->peer;
     /* The last address is the one that our own proxy saw. */
-    const char *forwarded = r->server->behind_proxy ? req_header(r, "X-Forwarded-For") : NULL;
+    const char *forwarded = is_from_proxy(r) ? req_header(r, "X-Forwarded-For") : NULL;
     if (forwarded) {
         const char *comma = strrchr(forwarded, ',');
         forwarded = comma ? comma + 1 : forwarded;
@@ -86,10 +109,7 @@ const char *req_peer(struct req *r)
         r->peer = xstrndup(forwarded, strcspn(forwarded, " "));
         return r->peer;
     }
-    if (a)
-        getnameinfo(
-            a, a->sa_family == AF_INET6 ? sizeof(struct sockaddr_in6) : sizeof(struct sockaddr_in),
-            host, sizeof(host), NULL, 0, NI_NUMERICHOST);
+    peer_text(peer_address(r), host);
     r->peer = xstrdup(host);
     return r->peer;
 }
@@ -106,7 +126,7 @@ const char *req_base_url(struct req *r)
         return r->base_url;
     const char *host = r->target.authority ? r->target.authority : req_header(r, "Host");
     const char *scheme = r->server->tls ? "https" : "http";
-    const char *proto = r->server->behind_proxy ? req_header(r, "X-Forwarded-Proto") : NULL;
+    const char *proto = is_from_proxy(r) ? req_header(r, "X-Forwarded-Proto") : NULL;
     if (proto && (strcasecmp(proto, "https") == 0 || strcasecmp(proto, "http") == 0))
         scheme = strcasecmp(proto, "https") == 0 ? "https" : "http";
     if (!host || !is_authority(host))

@@ -8,8 +8,6 @@
  * Slow clients: a request that isn't whole after READ_S and a connection idle for IDLE_S are shut
  * down by the sweep, whatever trickles in meanwhile. */
 #include <errno.h>
-#include <netdb.h>
-#include <netinet/in.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -18,6 +16,7 @@
 #include "lib/base/alloc.h"
 #include "lib/base/fs.h"
 #include "lib/base/log.h"
+#include "service/http/listen.h"
 #include "service/http/private.h"
 
 #define BODY_DEFAULT (64u << 10)
@@ -26,15 +25,20 @@
 #define READ_S 50
 #define IDLE_S 120
 #define SWEEP_US LOOP_S(1)
+#define LINGER_US LOOP_MS(700)
 /* A body that is too large is read and thrown away up to this size, so that the client reads the
  * 413 instead of a reset connection. */
 #define DISCARD_MAX (128u << 20)
 
 /* ---- running libmicrohttpd ---- */
 
+/* A client that keeps its connection may be sending its next request at this moment: those that
+ * are open get a while in which that is answered, with "Connection: close". */
 static void drained_if_quiet(struct server *s)
 {
     if (!s->draining || s->n_requests || !s->drained)
+        return;
+    if (s->n_clients && loop_now_us(s->loop) < s->linger_until_us)
         return;
     loop_f *done = s->drained;
     s->drained = NULL;
@@ -113,6 +117,7 @@ static void sweep_cb(void *arg)
     }
     if (s->n_clients)
         loop_timer_set(s->sweep, SWEEP_US, LOOP_MS(200));
+    drained_if_quiet(s);
 }
 
 /* ---- a request's life ---- */
@@ -402,55 +407,6 @@ void req_answer(struct req *r, int status, struct MHD_Response *response, const 
 
 /* ---- addresses ---- */
 
-static int split_address(const char *text, char host[256], char port[16], struct err *err)
-{
-    const char *colon = strrchr(text, ':');
-    size_t n = colon ? (size_t)(colon - text) : 0;
-    if (!colon || n == 0 || n > 255 || strlen(colon + 1) == 0 || strlen(colon + 1) > 15)
-        return err_set(err, "%s: an address is HOST:PORT, e.g. 127.0.0.1:5000 or [::1]:5000", text);
-    bool bracketed = text[0] == '[' && text[n - 1] == ']';
-    snprintf(host, 256, "%.*s", (int)(n - (bracketed ? 2 : 0)), text + bracketed);
-    strcpy(port, colon + 1);
-    return 0;
-}
-
-/* wanted: 0, or the port that an earlier address with port 0 got: one URL for all of them. */
-static int bind_address(const char *text, int wanted, struct err *err)
-{
-    char host[256], port[16];
-    struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE}, *found;
-    if (split_address(text, host, port, err) < 0)
-        return -1;
-    if (wanted && strcmp(port, "0") == 0)
-        snprintf(port, sizeof(port), "%d", wanted);
-    int rc = getaddrinfo(strcmp(host, "*") == 0 ? NULL : host, port, &hints, &found);
-    if (rc != 0)
-        return err_set(err, "%s: %s", text, gai_strerror(rc));
-    int fd = socket(found->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), one = 1;
-    if (fd >= 0 && found->ai_family == AF_INET6)
-        setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof(one));
-    if (fd >= 0)
-        setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
-    if (fd < 0 || bind(fd, found->ai_addr, found->ai_addrlen) < 0 || listen(fd, 1024) < 0) {
-        err_errno(err, "%s: can't listen", text);
-        if (fd >= 0)
-            close(fd);
-        fd = -1;
-    }
-    freeaddrinfo(found);
-    return fd;
-}
-
-static int bound_port(int fd)
-{
-    struct sockaddr_storage a;
-    socklen_t n = sizeof(a);
-    if (getsockname(fd, (struct sockaddr *)&a, &n) < 0)
-        return 0;
-    return ntohs(a.ss_family == AF_INET6 ? ((struct sockaddr_in6 *)&a)->sin6_port
-                                         : ((struct sockaddr_in *)&a)->sin_port);
-}
-
 static void mhd_log(void *arg, const char *fmt, va_list ap)
 {
     static struct log_rate rate = LOG_RATE(10, 60);
@@ -462,13 +418,11 @@ static void mhd_log(void *arg, const char *fmt, va_list ap)
         log_debug("http: %s", line);
 }
 
-static int listener_start(struct server *s, struct listener *l, const char *address,
+/* fd: the listening socket, ours from here on. */
+static int listener_start(struct server *s, struct listener *l, int fd,
                           const struct server_opts *opts, const char *cert, const char *key,
                           struct err *err)
 {
-    int fd = bind_address(address, s->listeners[0].port, err);
-    if (fd < 0)
-        return -1;
     size_t max = opts->connections_max ? opts->connections_max : 20000;
     struct MHD_OptionItem tls[] = {
         {MHD_OPTION_HTTPS_MEM_CERT, 0, (void *)(uintptr_t)cert},
@@ -477,8 +431,7 @@ static int listener_start(struct server *s, struct listener *l, const char *addr
     };
     struct MHD_OptionItem none[] = {{MHD_OPTION_END, 0, NULL}};
     l->server = s;
-    l->address = xstrdup(address);
-    l->port = bound_port(fd);
+    l->port = listen_port(fd);
     l->daemon = MHD_start_daemon(
         MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG | (cert ? MHD_USE_TLS : 0), 0,
         NULL, NULL, access_cb, s, MHD_OPTION_EXTERNAL_LOGGER, mhd_log, s, MHD_OPTION_LISTEN_SOCKET,
@@ -488,7 +441,7 @@ static int listener_start(struct server *s, struct listener *l, const char *addr
         connection_cb, s, MHD_OPTION_ARRAY, cert ? tls : none, MHD_OPTION_END);
     if (!l->daemon) {
         close(fd);
-        return err_set(err, "%s: the HTTP library can't start%s", address,
+        return err_set(err, "port %d: the HTTP library can't start%s", l->port,
                        cert ? "; do the TLS certificate and its key fit?" : "");
     }
     const union MHD_DaemonInfo *info = MHD_get_daemon_info(l->daemon, MHD_DAEMON_INFO_EPOLL_FD);
@@ -509,23 +462,24 @@ struct server *server_create(struct loop *l, const struct server_opts *opts, str
     s->loop = l;
     s->router = router_create();
     s->behind_proxy = opts->behind_proxy;
+    s->proxies = opts->proxies;
     s->quiet = opts->quiet;
     s->tls = opts->cert_file != NULL;
     s->tick = loop_timer_create(l, run, s);
     s->sweep = loop_timer_create(l, sweep_cb, s);
     LIST_INIT(&s->waiting);
     LIST_INIT(&s->clients);
-    while (opts->addresses[n])
+    while (!opts->n_fds && opts->addresses[n])
         n++;
+    n += opts->n_fds;
     s->listeners = xcalloc(n + 1, sizeof(*s->listeners));
     if (read_pem(opts->cert_file, &cert, err) < 0 || read_pem(opts->key_file, &key, err) < 0)
         goto fail;
     for (size_t i = 0; i < n; i++) {
-        if (listener_start(s, &s->listeners[i], opts->addresses[i], opts, cert.data, key.data,
-                           err) < 0) {
-            free(s->listeners[i].address);
+        int fd =
+            opts->n_fds ? opts->fds[i] : listen_at(opts->addresses[i], s->listeners[0].port, err);
+        if (fd < 0 || listener_start(s, &s->listeners[i], fd, opts, cert.data, key.data, err) < 0)
             goto fail;
-        }
         s->n_listeners++;
     }
     if (key.data)
@@ -590,6 +544,8 @@ void server_drain(struct server *s, uint64_t timeout_us, loop_f *done, void *arg
             close(fd);
     }
     sse_end_all(s);
+    s->linger_until_us = loop_now_us(s->loop) + LINGER_US;
+    loop_timer_set(s->sweep, LINGER_US, 0); /* run() looks again then at the latest */
     s->drain_timer = loop_timer_create(s->loop, drain_late, s);
     loop_timer_set(s->drain_timer, timeout_us, 0);
     server_kick(s);
@@ -609,7 +565,6 @@ void server_destroy(struct server *s)
         loop_io_destroy(s->listeners[i].io);
         MHD_run(s->listeners[i].daemon);
         MHD_stop_daemon(s->listeners[i].daemon);
-        free(s->listeners[i].address);
     }
     loop_timer_destroy(s->tick);
     loop_timer_destroy(s->sweep);

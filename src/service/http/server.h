@@ -32,10 +32,13 @@ struct route {
 };
 
 struct server_opts {
-    const char *const *addresses;     /* "127.0.0.1:5000", "[::1]:5000"; NULL-terminated */
+    const char *const *addresses; /* "127.0.0.1:5000", "[::1]:5000"; NULL-terminated */
+    const int *fds; /* listening sockets instead of addresses: the server's from here on */
+    size_t n_fds;
     const char *cert_file, *key_file; /* TLS; NULL = plain */
     size_t connections_max;           /* 0 = 20000 */
-    bool behind_proxy;                /* believe X-Forwarded-For and -Proto */
+    bool behind_proxy;                /* believe X-Forwarded-For and -Proto of this host ... */
+    const char *const *proxies;       /* ... and of these addresses; NULL-terminated, or NULL */
     bool quiet;                       /* requests are not logged, not even for debugging */
 };
 

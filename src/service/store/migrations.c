@@ -1,6 +1,8 @@
 /* Every module's tables, in the order in which they are made. */
 #include "service/store/migrations.h"
 
+#include <string.h>
+
 #include "lib/base/log.h"
 #include "service/store/engine.h"
 
@@ -38,6 +40,34 @@ static int apply(struct db *db, const struct migration *m, struct err *err)
     return 0;
 }
 
+static bool is_known(const char *name)
+{
+    for (const struct migration *const *list = modules(); *list; list++)
+        for (const struct migration *m = *list; m->name; m++)
+            if (strcmp(m->name, name) == 0)
+                return true;
+    return false;
+}
+
+/* A newer program has been here: what it has changed, this one would misread. */
+static int refuse_newer(struct db *db, struct err *err)
+{
+    int rc;
+    struct db_rows *r = db_query(db, err, "SELECT name FROM migrations ORDER BY name", "");
+    if (!r)
+        return -1;
+    while ((rc = db_next(r, err)) == 1)
+        if (!is_known(db_text(r, 0))) {
+            rc = err_set(err,
+                         "the ledger was changed by a newer version of Sallyport (%.60s): start "
+                         "that version, or restore a backup from before the upgrade",
+                         db_text(r, 0));
+            break;
+        }
+    db_rows_end(r);
+    return rc;
+}
+
 int migrations_apply(struct db *db, struct err *err)
 {
     /* Several processes may start at once: the lock makes them take turns. */
@@ -47,6 +77,8 @@ int migrations_apply(struct db *db, struct err *err)
               "CREATE TABLE IF NOT EXISTS migrations(name TEXT PRIMARY KEY)"
             : "BEGIN IMMEDIATE; CREATE TABLE IF NOT EXISTS migrations(name TEXT PRIMARY KEY)";
     int rc = db->engine->exec(db, begin, err);
+    if (rc == 0)
+        rc = refuse_newer(db, err);
     for (const struct migration *const *list = modules(); rc == 0 && *list; list++)
         for (const struct migration *m = *list; rc == 0 && m->name; m++)
             rc = apply(db, m, err);

@@ -61,6 +61,7 @@ static void buckets_fill_again(void **state)
     api.settings.rate_burst = 4;
     api.settings.tasks_per_s = 10;
     api.settings.tasks_burst = 100;
+    api.keeper = keeper_create(&api, NULL);
     struct limits *l = limits_create(&api);
     for (int i = 0; i < 4; i++)
         assert_int_equal(limits_take(l, "alice", false, 1), 0);
@@ -75,6 +76,7 @@ static void buckets_fill_again(void **state)
     loop_fake_advance(api.loop, 6000000);
     assert_int_equal(limits_take(l, "alice", true, 1), 0);
     limits_destroy(l);
+    keeper_destroy(api.keeper);
     loop_destroy(api.loop);
 }
 

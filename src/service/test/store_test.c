@@ -192,7 +192,32 @@ static void bad_statements_are_errors(void **state)
     assert_non_null(strstr(err.text, "sqlite:PATH"));
 }
 
+static int run_statement(struct db *db, void *arg, struct err *err)
+{
+    return db_run(db, err, arg, "") < 0 ? -1 : 0;
+}
+
+static void a_newer_ledger_is_refused(void **state)
+{
+    struct err err = ERR_INIT;
+    (void)state;
+    assert_int_equal(
+        store_now(store, run_statement,
+                  (void *)(uintptr_t) "INSERT INTO migrations(name) VALUES ('api-999')", &err),
+        0);
+    assert_null(store_open(loop, url, &err));
+    assert_non_null(strstr(err.text, "newer version of Sallyport (api-999)"));
+    assert_int_equal(store_now(store, run_statement,
+                               (void *)(uintptr_t) "DELETE FROM migrations WHERE name = 'api-999'",
+                               &err),
+                     0);
+    struct store *again = store_open(loop, url, &err);
+    assert_non_null(again);
+    store_close(again);
+}
+
 static const struct CMUnitTest tests[] = {
+    cmocka_unit_test(a_newer_ledger_is_refused),
     cmocka_unit_test(a_job_that_fails_takes_no_other_with_it),
     cmocka_unit_test(values_survive),
     cmocka_unit_test(many_rows_at_once),
