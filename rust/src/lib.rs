@@ -11,6 +11,7 @@ mod globals;
 mod messages;
 mod methods;
 mod pattern;
+mod plain;
 mod pytext;
 mod schema;
 mod strict;

@@ -8,9 +8,12 @@ use serde_json::Value as Json;
 use crate::explain::{self, Documents};
 use crate::failure::Failure;
 use crate::pattern;
+use crate::plain::is_plain;
 use crate::pytext;
 
 const LOCATION: &str = "http://schema/";
+/// What lies there is taken for a metaschema, which boon does not hold against another one.
+const PLAIN_LOCATION: &str = "http://json-schema.org/plain/";
 
 /// Nothing is fetched, from the network or from the disk.
 struct NoLoader;
@@ -32,14 +35,16 @@ pub fn check(schema: &Json, instance: &Json) -> Result<(), Failure> {
     let mut names = HashMap::new();
     let mut translated = pattern::translate_schema(schema, &mut names);
     let draft = dialect(&mut translated)?;
+    let plain = matches!(draft, Draft::V2020_12) && is_plain(&translated);
+    let location = if plain { PLAIN_LOCATION } else { LOCATION };
     let mut compiler = Compiler::new();
     compiler.set_default_draft(draft);
     compiler.use_loader(Box::new(NoLoader));
     let documents = Documents { schema, instance, names: &names };
     let mut schemas = Schemas::new();
     compiler
-        .add_resource(LOCATION, translated)
-        .and_then(|_| compiler.compile(LOCATION, &mut schemas))
+        .add_resource(location, translated)
+        .and_then(|_| compiler.compile(location, &mut schemas))
         .map_err(|e| broken(&e, schema))
         .and_then(|index| match schemas.validate(instance, index) {
             Ok(()) => Ok(()),

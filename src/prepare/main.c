@@ -291,6 +291,21 @@ static int make_document(const struct prepare *p)
 
 /* ---- standard streams, exec ---- */
 
+/* The first line of the log names the request.  Not through the descriptor of set_streams(): each
+ * write there waits for the disk. */
+static void begin_log(const struct prepare *p)
+{
+    int log = open(p->log_path, O_CREAT | O_WRONLY | O_APPEND | O_NOCTTY | O_CLOEXEC, 0600);
+    if (log < 0)
+        fail_errno(STEP_STDOUT, p->log_path, "the log of the user endpoint cannot be opened");
+    log_console(false, false);
+    log_file(log, NULL);
+    log_info("User endpoint %s starts as %s [request %s]", p->blob->name, p->account.pw_name,
+             p->blob->correlation_id != NULL ? p->blob->correlation_id : "-");
+    log_file(-1, NULL);
+    close(log);
+}
+
 static void set_streams(struct prepare *p, int document)
 {
     if (dup2(document, STDIN_FILENO) < 0)
@@ -305,10 +320,6 @@ static void set_streams(struct prepare *p, int document)
     if (dup2(log, STDERR_FILENO) < 0)
         fail_errno(STEP_STDERR, NULL, "Unable to redirect stderr");
     close(log);
-    log_console(false, false);
-    log_file(STDOUT_FILENO, NULL);
-    log_info("User endpoint %s starts as %s [request %s]", p->blob->name, p->account.pw_name,
-             p->blob->correlation_id != NULL ? p->blob->correlation_id : "-");
 }
 
 /* `debug: true` in the rendered configuration: the log begins with it. */
@@ -427,6 +438,7 @@ int main(int argc, char **argv)
         return show(&p, program);
     set_title(&p);
     int document = make_document(&p);
+    begin_log(&p);
     set_streams(&p, document);
     show_config(&p);
     become_endpoint(&p, program);
