@@ -139,6 +139,7 @@ void api_stop(struct api *a)
     maintenance_stop(a->maintenance);
     presence_stop(a->presence);
     keeper_stop(a->keeper);
+    ueps_stop(a->ueps);
 }
 
 void api_destroy(struct api *a)

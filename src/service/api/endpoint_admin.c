@@ -45,10 +45,11 @@ static int job(struct db *db, void *arg, struct err *err)
         return -1;
     if (!e)
         return call_refuse(c, 404, "ENDPOINT_NOT_FOUND", "Endpoint %s is not known", x->id);
-    bool admin = endpoint_is_admin(e, &c->caller);
+    enum access_role role = endpoint_role(e, &c->caller);
     endpoint_unref(e);
-    if (!admin)
-        return call_refuse(c, 403, "ENDPOINT_ACCESS_FORBIDDEN", "Endpoint %s is not yours", x->id);
+    if (role < (x->remove ? ACCESS_CONFIGURE : ACCESS_OPERATE))
+        return call_refuse(c, 403, "ENDPOINT_ACCESS_FORBIDDEN", "Endpoint %s is not yours to %s",
+                           x->id, x->remove ? "delete" : "stop");
     if (read_ueps(db, x, err) < 0)
         return -1;
     x->locked_until_s = now_us() / 1000000 + LOCK_S;

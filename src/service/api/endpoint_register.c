@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "service/api/private.h"
+#include "service/auth/policy.h"
 
 #define ROTATE_S (30u * 24 * 3600)
 
@@ -84,7 +85,7 @@ static int check_old(struct db *db, struct call *c, struct err *err)
         return -1;
     if (!old)
         return 0;
-    if (!endpoint_is_admin(old, &c->caller))
+    if (endpoint_role(old, &c->caller) < ACCESS_CONFIGURE)
         call_refuse(c, 403, "ENDPOINT_ALREADY_REGISTERED",
                     "Endpoint %s is registered by somebody else", e->id);
     else if (old->locked_until_s > now_us() / 1000000)
@@ -98,13 +99,35 @@ static int check_old(struct db *db, struct call *c, struct err *err)
     return 0;
 }
 
+/* What high assurance rests on here is the policy: it is looked at with each submit. */
+static int check_assurance(struct db *db, struct call *c, struct err *err)
+{
+    const struct registration *e = c->state;
+    struct json_object *policy = NULL;
+    int rc = policy_load(db, e->policy, &policy, err);
+    bool strict = rc == 1 && json_object_get_boolean(json_at(policy, "high_assurance"));
+    json_object_put(policy);
+    if (rc == 0)
+        call_refuse(c, 422, "SEMANTICALLY_INVALID",
+                    "Request payload failed validation: authentication_policy %s is not known to "
+                    "this service",
+                    e->policy);
+    else if (rc == 1 && !strict)
+        call_refuse(c, 422, "SEMANTICALLY_INVALID",
+                    "Request payload failed validation: authentication_policy %s was not made for "
+                    "high assurance; make one with high_assurance: true",
+                    e->policy);
+    return rc < 0 ? -1 : 0;
+}
+
 static int save(struct db *db, void *arg, struct err *err)
 {
     struct call *c = arg;
     const struct registration *e = c->state;
     int64_t now = now_us();
     c->status = 0;
-    if ((e->is_put && check_old(db, c, err) < 0) || functions_exist(db, c, e->allowed, err) < 0)
+    if ((e->is_put && check_old(db, c, err) < 0) || functions_exist(db, c, e->allowed, err) < 0 ||
+        (!c->status && e->high_assurance && check_assurance(db, c, err) < 0))
         return -1;
     if (c->status)
         return 0;
@@ -194,10 +217,10 @@ static bool read_body(struct call *c, struct registration *e)
         !field_obj(c, o, "metadata", true, &metadata) || !field_uuids(c, o, "admins", &e->admins) ||
         !field_uuids(c, o, "allowed_functions", &e->allowed))
         return false;
-    if (e->high_assurance) {
+    if (e->high_assurance && !e->policy[0]) {
         call_error(c, 422, "SEMANTICALLY_INVALID",
-                   "Request payload failed validation: this service does not offer "
-                   "high_assurance; remove it from the endpoint's configuration");
+                   "Request payload failed validation: high_assurance needs an "
+                   "authentication_policy; `globus-compute-endpoint configure` makes one");
         return false;
     }
     json_write(&e->metadata, metadata);

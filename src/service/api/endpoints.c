@@ -42,19 +42,25 @@ static int not_known(struct call *c)
 
 /* ---- list ---- */
 
-static int list_owned(struct db *db, struct json_object *list, struct map *seen, const char *owner,
-                      struct err *err)
+enum listed { LIST_OWNED, LIST_SHARED, LIST_PUBLIC };
+
+/* identity: whose, or with whom they are shared. */
+static int list_some(struct db *db, struct json_object *list, struct map *seen, enum listed what,
+                     const char *identity, struct err *err)
 {
-    /* No owner: the public ones. */
+#define COLUMNS "SELECT id, name, display_name, owner FROM endpoints WHERE "
+#define ORDER " AND deleted = 0 ORDER BY created_us LIMIT 10000"
     struct db_rows *r =
-        owner ? db_query(db, err,
-                         "SELECT id, name, display_name, owner FROM endpoints "
-                         "WHERE owner = ? AND deleted = 0 ORDER BY created_us LIMIT 10000",
-                         "s", owner)
-              : db_query(db, err,
-                         "SELECT id, name, display_name, owner FROM endpoints "
-                         "WHERE public = 1 AND deleted = 0 ORDER BY created_us LIMIT 10000",
-                         "");
+        what == LIST_OWNED ? db_query(db, err, COLUMNS "owner = ?" ORDER, "s", identity)
+        : what == LIST_PUBLIC
+            ? db_query(db, err, COLUMNS "public = 1" ORDER, "")
+            : db_query(db, err,
+                       COLUMNS "id IN (SELECT a.endpoint FROM endpoint_access a LEFT JOIN "
+                               "group_members m ON m.grp = a.who WHERE a.who = ? OR "
+                               "m.identity = ?)" ORDER,
+                       "ss", identity, identity);
+#undef COLUMNS
+#undef ORDER
     int rc;
     if (!r)
         return -1;
@@ -73,6 +79,13 @@ static int list_owned(struct db *db, struct json_object *list, struct map *seen,
     return rc;
 }
 
+static int list_of(struct db *db, struct view *v, struct map *seen, const char *identity,
+                   struct err *err)
+{
+    int rc = list_some(db, v->answer, seen, LIST_OWNED, identity, err);
+    return rc == 0 && v->any ? list_some(db, v->answer, seen, LIST_SHARED, identity, err) : rc;
+}
+
 static int list_job(struct db *db, void *arg, struct err *err)
 {
     struct call *c = arg;
@@ -81,15 +94,15 @@ static int list_job(struct db *db, void *arg, struct err *err)
     size_t n = c->caller.identity_set ? json_object_array_length(c->caller.identity_set) : 0;
     json_object_put(v->answer);
     v->answer = json_object_new_array();
-    int rc = list_owned(db, v->answer, seen, c->caller.sub, err);
+    int rc = list_of(db, v, seen, c->caller.sub, err);
     for (size_t i = 0; rc == 0 && i < n; i++) {
         struct json_object *o = json_object_array_get_idx(c->caller.identity_set, i);
         const char *sub = json_str_or(o, "sub", NULL);
         if (sub)
-            rc = list_owned(db, v->answer, seen, sub, err);
+            rc = list_of(db, v, seen, sub, err);
     }
     if (rc == 0 && v->any)
-        rc = list_owned(db, v->answer, seen, NULL, err);
+        rc = list_some(db, v->answer, seen, LIST_PUBLIC, NULL, err);
     map_destroy(seen, NULL);
     return rc;
 }
@@ -161,7 +174,7 @@ static int get_job(struct db *db, void *arg, struct err *err)
         return -1;
     if (!e)
         return not_known(c);
-    bool admin = endpoint_is_admin(e, &c->caller);
+    bool admin = endpoint_role(e, &c->caller) >= ACCESS_VIEW;
     endpoint_unref(e);
     struct db_rows *r =
         db_query(db, err,
@@ -217,7 +230,7 @@ static int status_job(struct db *db, void *arg, struct err *err)
         return 0;
     if (endpoint_load(db, v->parent, &e, err) < 0)
         return -1;
-    bool admin = e && endpoint_is_admin(e, &c->caller);
+    bool admin = e && endpoint_role(e, &c->caller) >= ACCESS_VIEW;
     endpoint_unref(e);
     return admin ? 0
                  : call_refuse(c, 403, "ENDPOINT_ACCESS_FORBIDDEN", "Endpoint %s is not yours",

@@ -23,16 +23,47 @@ static const char *or_null(const char *s)
     return s && *s ? s : NULL;
 }
 
+static int check_ha_endpoint(struct db *db, struct call *c, struct err *err)
+{
+    const struct registration *f = c->state;
+    struct endpoint *e;
+    if (!f->ha_endpoint[0])
+        return 0;
+    if (endpoint_load(db, f->ha_endpoint, &e, err) < 0)
+        return -1;
+    if (!e)
+        return call_refuse(c, 404, "ENDPOINT_NOT_FOUND", "Endpoint %s is not known",
+                           f->ha_endpoint);
+    if (!e->high_assurance)
+        call_refuse(c, 422, "SEMANTICALLY_INVALID",
+                    "Request payload failed validation: endpoint %s of ha_endpoint_id is no "
+                    "high-assurance endpoint",
+                    f->ha_endpoint);
+    endpoint_unref(e);
+    return 0;
+}
+
 static int insert(struct db *db, void *arg, struct err *err)
 {
     struct call *c = arg;
     const struct registration *f = c->state;
+    c->status = 0;
+    int known = f->group[0] ? access_group_exists(db, f->group, err) : 1;
+    if (known < 0)
+        return -1;
+    if (known == 0)
+        return call_refuse(c, 404, "AUTH_GROUP_NOT_FOUND", "Group %s is not known", f->group);
+    if (check_ha_endpoint(db, c, err) < 0)
+        return -1;
+    if (c->status)
+        return 0;
     return db_run(db, err,
                   "INSERT INTO functions(id, owner, name, code, serialized, description, meta, "
                   "public, grp, ha_endpoint, created_us) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "
                   "ON CONFLICT(id) DO NOTHING",
-                  "ssssissisni", f->id, c->caller.sub, f->name, f->code, (int64_t)f->serialized,
-                  f->description, f->meta, (int64_t)f->is_public, or_null(f->group), now_us()) < 0
+                  "ssssississi", f->id, c->caller.sub, f->name, f->code, (int64_t)f->serialized,
+                  f->description, f->meta, (int64_t)f->is_public, or_null(f->group),
+                  or_null(f->ha_endpoint), now_us()) < 0
                ? -1
                : 0;
 }
@@ -42,6 +73,11 @@ static void inserted(struct call *c)
     struct registration *f = c->state;
     struct json_object *o = json_object_new_object();
     json_add_str(o, "function_uuid", f->id);
+    if (f->ha_endpoint[0])
+        json_add_str(
+            o, "ha_warning",
+            "This function runs on its high-assurance endpoint only; what it handles there "
+            "is your responsibility");
     call_reply(c, 200, o);
 }
 
@@ -70,10 +106,10 @@ static void register_it(struct call *c)
         !field_uuid(c, o, "ha_endpoint_id", false, f->ha_endpoint) ||
         !field_obj(c, o, "meta", false, &meta))
         return;
-    if (f->ha_endpoint[0]) {
+    if (f->ha_endpoint[0] && (f->is_public || f->group[0])) {
         call_error(c, 422, "SEMANTICALLY_INVALID",
-                   "Request payload failed validation: this service offers no high-assurance "
-                   "functions (ha_endpoint_id)");
+                   "Request payload failed validation: a high-assurance function (ha_endpoint_id) "
+                   "can be neither public nor a group's");
         return;
     }
     if (f->serialized && !is_packed(f->code)) {
@@ -132,7 +168,10 @@ static int read_one(struct db *db, void *arg, struct err *err)
         strcpy(f.owner, db_text(r, 0));
         f.is_public = db_int(r, 1);
         strcpy(f.group, db_text(r, 2) ? db_text(r, 2) : "");
-        if (!function_may_run(&f, &c->caller)) {
+        f.members = f.group[0] ? access_of_group(db, f.group, err) : NULL;
+        bool may = function_may_run(&f, &c->caller);
+        json_object_put(f.members);
+        if (!may) {
             call_refuse(c, 403, "FUNCTION_ACCESS_FORBIDDEN", "Function %s is not yours", l->id);
         } else {
             const char *meta = db_text(r, 6);

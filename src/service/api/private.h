@@ -11,6 +11,7 @@
 #include "lib/base/log.h"
 #include "lib/base/map.h"
 #include "lib/base/uuid.h"
+#include "service/api/access.h"
 #include "service/api/api.h"
 
 #define BODY_SUBMIT_MAX (10u << 20) /* of the payloads; the request may be a little larger */
@@ -130,7 +131,8 @@ struct function {
     char id[UUID_TEXT], owner[UUID_TEXT];
     char group[UUID_TEXT], ha_endpoint[UUID_TEXT]; /* "" = none */
     bool is_public;
-    char *prefix; /* first part of a task buffer */
+    struct json_object *members; /* of the group; NULL = none */
+    char *prefix;                /* first part of a task buffer */
     size_t prefix_len;
     int refs;
 };
@@ -140,6 +142,8 @@ struct endpoint {
     bool is_template, multi_user, is_public, high_assurance;
     int64_t locked_until_s, registered_us;
     struct json_object *admins, *allowed; /* lists or NULL */
+    struct json_object *access;           /* access_of_endpoint() */
+    bool restricted;                      /* only those listed may submit */
     int refs;
 };
 struct group {
@@ -157,7 +161,8 @@ int group_load(struct db *db, const char *id, struct group **out, struct err *er
 void function_unref(struct function *f); /* NULL is fine */
 void endpoint_unref(struct endpoint *e);
 void group_unref(struct group *g);
-bool endpoint_is_admin(const struct endpoint *e, const struct caller *who);
+enum access_role endpoint_role(const struct endpoint *e, const struct caller *who);
+bool endpoint_may_use(const struct endpoint *e, const struct caller *who);
 bool function_may_run(const struct function *f, const struct caller *who);
 
 struct rowcache *rowcache_create(struct api *a);
@@ -213,6 +218,7 @@ size_t presence_count(struct presence *p);
 
 struct uep;
 struct ueps *ueps_create(struct api *a);
+void ueps_stop(struct ueps *u); /* before the broker goes */
 void ueps_destroy(struct ueps *u);
 void ueps_broker_up(struct ueps *u);
 /* What a start command needs; all borrowed. */

@@ -54,7 +54,14 @@ static int load(struct db *db, const char *id, bool any, struct function **out, 
         *out = f;
     }
     db_rows_end(r);
-    return rc;
+    if (rc != 1 || !(*out)->group[0])
+        return rc;
+    (*out)->members = access_of_group(db, (*out)->group, err);
+    if ((*out)->members)
+        return 1;
+    function_unref(*out);
+    *out = NULL;
+    return -1;
 }
 
 int function_load(struct db *db, const char *id, struct function **out, struct err *err)
@@ -71,13 +78,29 @@ void function_unref(struct function *f)
 {
     if (!f || --f->refs)
         return;
+    json_object_put(f->members);
     free(f->prefix);
     free(f);
 }
 
+/* The largest number that the object has for an identity of the caller's. */
+static int64_t highest(struct json_object *of, const struct caller *who)
+{
+    struct json_object *v;
+    int64_t found = json_object_object_get_ex(of, who->sub, &v) ? json_object_get_int64(v) : 0;
+    size_t n = who->identity_set ? json_object_array_length(who->identity_set) : 0;
+    for (size_t i = 0; i < n; i++) {
+        struct json_object *one = json_object_array_get_idx(who->identity_set, i);
+        if (json_object_object_get_ex(of, json_str_or(one, "sub", ""), &v) &&
+            json_object_get_int64(v) > found)
+            found = json_object_get_int64(v);
+    }
+    return found;
+}
+
 bool function_may_run(const struct function *f, const struct caller *who)
 {
-    return f->is_public || caller_is(who, f->owner) || (f->group[0] && caller_is(who, f->group));
+    return f->is_public || caller_is(who, f->owner) || (f->members && highest(f->members, who));
 }
 
 int endpoint_load(struct db *db, const char *id, struct endpoint **out, struct err *err)
@@ -107,7 +130,14 @@ int endpoint_load(struct db *db, const char *id, struct endpoint **out, struct e
         *out = e;
     }
     db_rows_end(r);
-    return rc;
+    if (rc != 1)
+        return rc;
+    (*out)->access = access_of_endpoint(db, id, &(*out)->restricted, err);
+    if ((*out)->access)
+        return 1;
+    endpoint_unref(*out);
+    *out = NULL;
+    return -1;
 }
 
 void endpoint_unref(struct endpoint *e)
@@ -116,20 +146,26 @@ void endpoint_unref(struct endpoint *e)
         return;
     json_object_put(e->admins);
     json_object_put(e->allowed);
+    json_object_put(e->access);
     free(e);
 }
 
-bool endpoint_is_admin(const struct endpoint *e, const struct caller *who)
+enum access_role endpoint_role(const struct endpoint *e, const struct caller *who)
 {
     if (who->is_admin || caller_is(who, e->owner))
-        return true;
+        return ACCESS_CONFIGURE;
     size_t n = e->admins ? json_object_array_length(e->admins) : 0;
     for (size_t i = 0; i < n; i++) {
         const char *id = json_object_get_string(json_object_array_get_idx(e->admins, i));
         if (id && caller_is(who, id))
-            return true;
+            return ACCESS_CONFIGURE;
     }
-    return false;
+    return (enum access_role)highest(e->access, who);
+}
+
+bool endpoint_may_use(const struct endpoint *e, const struct caller *who)
+{
+    return !e->restricted || endpoint_role(e, who) >= ACCESS_USE;
 }
 
 int group_load(struct db *db, const char *id, struct group **out, struct err *err)

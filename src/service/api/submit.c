@@ -105,6 +105,10 @@ static bool check_functions(struct call *c, struct submit *s)
         else if (!function_may_run(s->functions[i].row, &c->caller))
             call_error(c, 403, "FUNCTION_ACCESS_FORBIDDEN",
                        "Function %s is neither yours nor public", id);
+        else if (s->functions[i].row->ha_endpoint[0] &&
+                 strcmp(s->functions[i].row->ha_endpoint, s->endpoint_id) != 0)
+            call_error(c, 403, "FUNCTION_NOT_PERMITTED",
+                       "Function %s runs on its high-assurance endpoint only", id);
         else if (!is_allowed(s->endpoint, id))
             call_error(c, 403, "FUNCTION_NOT_PERMITTED", "Function %s not permitted on endpoint %s",
                        id, s->endpoint_id);
@@ -121,9 +125,13 @@ static bool check_endpoint(struct call *c, struct submit *s)
         call_error(c, 404, "ENDPOINT_NOT_FOUND", "Endpoint %s is not known", s->endpoint_id);
     else if (s->endpoint->locked_until_s > now_us() / 1000000)
         call_error(c, 423, "RESOURCE_LOCKED", "Endpoint %s is locked", s->endpoint_id);
-    else if (!s->endpoint->multi_user && !endpoint_is_admin(s->endpoint, &c->caller))
+    else if (!s->endpoint->multi_user && endpoint_role(s->endpoint, &c->caller) < ACCESS_CONFIGURE)
         call_error(c, 403, "ENDPOINT_ACCESS_FORBIDDEN",
                    "Endpoint %s serves its owner only: it maps no identities", s->endpoint_id);
+    else if (!endpoint_may_use(s->endpoint, &c->caller))
+        call_error(c, 403, "ENDPOINT_ACCESS_FORBIDDEN",
+                   "Endpoint %s serves certain people only, and you are not among them",
+                   s->endpoint_id);
     else
         return true;
     return false;

@@ -49,5 +49,14 @@
 const struct migration api_migrations[] = {
     {"api-1", COMMON TASKS " WITHOUT ROWID" TASKS_INDEXES BODIES " WITHOUT ROWID" RESULTS,
      COMMON TASKS TASKS_INDEXES BODIES RESULTS},
+    {"access-1",
+     "CREATE TABLE user_groups("
+     " id TEXT PRIMARY KEY, name TEXT NOT NULL UNIQUE, created_us BIGINT NOT NULL);"
+     "CREATE TABLE group_members("
+     " grp TEXT NOT NULL, identity TEXT NOT NULL, PRIMARY KEY(grp, identity));"
+     "CREATE TABLE endpoint_access("
+     " endpoint TEXT NOT NULL, who TEXT NOT NULL, role BIGINT NOT NULL,"
+     " PRIMARY KEY(endpoint, who));",
+     NULL},
     {0},
 };

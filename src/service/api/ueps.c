@@ -43,7 +43,7 @@ static void set_state(struct uep *u, enum uep_state state)
 
 void uep_tick(struct ueps *all)
 {
-    if (!loop_timer_is_set(all->tick))
+    if (!all->stopped && !loop_timer_is_set(all->tick))
         loop_timer_set(all->tick, TICK_US, LOOP_MS(100));
 }
 
@@ -516,6 +516,12 @@ struct ueps *ueps_create(struct api *a)
     all->tick = loop_timer_create(a->loop, tick_cb, all);
     ueps_load(all);
     return all;
+}
+
+void ueps_stop(struct ueps *all)
+{
+    all->stopped = true;
+    loop_timer_cancel(all->tick);
 }
 
 void ueps_destroy(struct ueps *all)

@@ -55,6 +55,7 @@ struct ueps {
     struct loop_timer *tick;
     unsigned round; /* of the ledger's counts */
     struct open_list loaded;
+    bool stopped; /* the broker goes: no more ticks */
 };
 
 static inline uint64_t uep_now(const struct uep *u)

@@ -184,9 +184,14 @@ static struct json_object *find(struct db *db, const char *endpoints, const char
 static int list_job(struct look *l, struct db *db, struct err *err)
 {
     const char *mine = l->mine.data;
-    autofree char *endpoints = xasprintf("e.owner IN (%s)", mine);
-    /* An owner sees who runs on the endpoint; others see their own user endpoints. */
-    autofree char *ueps = xasprintf("(u.owner IN (%s) OR e.owner IN (%s))", mine, mine);
+    /* The owner's, and of those with a role of view or more (service/api/access.h). */
+    autofree char *endpoints =
+        xasprintf("(e.owner IN (%s) OR e.id IN (SELECT a.endpoint FROM endpoint_access a LEFT JOIN "
+                  "group_members m ON m.grp = a.who WHERE a.role >= 2 AND (a.who IN (%s) OR "
+                  "m.identity IN (%s))))",
+                  mine, mine, mine);
+    /* They see who runs on the endpoint; others see their own user endpoints. */
+    autofree char *ueps = xasprintf("(u.owner IN (%s) OR %s)", mine, endpoints);
     struct json_object *list = find(db, l->all ? "1 = 1" : endpoints, l->all ? "1 = 1" : ueps, err);
     if (list == NULL)
         return -1;
