@@ -22,6 +22,18 @@ def _die_with_parent():
         pass  # then the closed socket tells us, once the task is over
 
 
+def _redirect(path):
+    """Pools: what tasks print goes to the endpoint's log, as it does when they run inside it."""
+    try:
+        fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600) if path else -1
+    except OSError:
+        return  # then it stays with the block's output
+    if fd >= 0:
+        os.dup2(fd, 1)
+        os.dup2(fd, 2)
+        os.close(fd)
+
+
 def _become_worker(fd, request, settings, close):
     for other in close:
         os.close(other)
@@ -33,6 +45,7 @@ def _become_worker(fd, request, settings, close):
     os.environ.update(request.get("env") or {})
     if request.get("affinity"):
         os.sched_setaffinity(0, request["affinity"])
+    _redirect(settings.get("output"))
     os.set_inheritable(fd, False)
     serve(socket.socket(fileno=fd), settings)
 

@@ -445,6 +445,11 @@ int engine_read(struct json_object *o, struct engine *out, struct err *err)
         engine_clear(out);
         return -1;
     }
+    if (engine_check_launch_cmd(out, err) != 0) {
+        engine_clear(out);
+        return -1;
+    }
+    engine_note_unused(&out->warnings, out->type, o);
     out->label = executor_label(out);
     out->encrypted = engine_is_pool(out) || engine_bool(out, "encrypted");
     count_slots(out);
@@ -459,5 +464,6 @@ void engine_clear(struct engine *e)
     free(e->address);
     free(e->listen);
     free(e->strategy);
+    buf_free(&e->warnings);
     memset(e, 0, sizeof(*e));
 }

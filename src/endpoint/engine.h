@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "lib/base/buf.h"
 #include "lib/base/err.h"
 #include "lib/base/json.h"
 
@@ -29,7 +30,8 @@ struct engine {
     int64_t nodes_per_block, max_blocks, init_blocks, min_blocks;
     int64_t retries;
     bool encrypted;
-    bool stays_here; /* its agents run on this very host, as children of ours */
+    bool stays_here;     /* its agents run on this very host, as children of ours */
+    struct buf warnings; /* of options without effect; a line each */
 };
 
 /* o: the typed mapping.  -1 with a sentence that names key, value found and values accepted. */

@@ -5,6 +5,8 @@
 #include <unistd.h>
 
 #include "endpoint/engine.h"
+#include "endpoint/engine_options.h"
+#include "endpoint/launch_cmd.h"
 #include "lib/base/alloc.h"
 #include "lib/base/buf.h"
 #include "lib/base/paths.h"
@@ -40,6 +42,8 @@ struct json_object *engine_settings(const struct engine *e, const char *dir,
         pass_on(o, "max_workers", e, "max_workers");
         json_add_double(o, "cores_per_worker", 1e-4);
         pass_on(o, "max_tasks_per_child", e, "max_tasks_per_child");
+        if (getenv("GLOBUS_COMPUTE_LOG_PATH") != NULL)
+            json_add_str(o, "output", getenv("GLOBUS_COMPUTE_LOG_PATH"));
         return o;
     }
     pass_on(o, "max_workers", e, "max_workers_per_node");
@@ -107,13 +111,111 @@ static void replace(struct buf *out, const char *text, const char *what, const c
     buf_str(out, text);
 }
 
+/* ---- launch_cmd ------------------------------------------------------------------------------ */
+
+struct launch_values {
+    const struct engine *e;
+    const char *dir, *key_file;
+    int port;
+    bool debug;
+};
+
+/* As Python prints an option. */
+static void option_value(struct buf *out, const struct engine *e, const char *key)
+{
+    struct json_object *v = json_at(e->options, key);
+    buf_str(out, v != NULL ? json_object_get_string(v) : "None");
+}
+
+static void accelerators_value(struct buf *out, const struct engine *e)
+{
+    struct json_object *list = json_at(e->options, "available_accelerators");
+    for (size_t i = 0; list != NULL && i < json_object_array_length(list); i++)
+        buf_fmt(out, "%s%s", i > 0 ? " " : "",
+                json_object_get_string(json_object_array_get_idx(list, i)));
+}
+
+static bool launch_value_cb(void *arg, const char *name, struct buf *out)
+{
+    static const char *const options[] = {
+        "prefetch_capacity", "cores_per_worker",    "mem_per_worker", "poll_period",
+        "heartbeat_period",  "heartbeat_threshold", "drain_period",   "cpu_affinity"};
+    const struct launch_values *v = arg;
+    const struct engine *e = v->e;
+    int64_t most = engine_int(e, "max_workers_per_node");
+    int64_t probe = engine_int(e, "address_probe_timeout");
+    for (size_t i = 0; i < sizeof(options) / sizeof(options[0]); i++)
+        if (strcmp(name, options[i]) == 0) {
+            option_value(out, e, name);
+            return true;
+        }
+    if (strcmp(name, "debug") == 0)
+        buf_str(out, v->debug || engine_bool(e, "worker_debug") ? "--debug" : "");
+    else if (strcmp(name, "max_workers_per_node") == 0 && most > 0)
+        buf_fmt(out, "--max_workers_per_node=%lld", (long long)most);
+    else if (strcmp(name, "address_probe_timeout_string") == 0 && probe > 0)
+        buf_fmt(out, "--address_probe_timeout=%lld", (long long)probe);
+    else if (strcmp(name, "addresses") == 0)
+        buf_str(out, e->address);
+    else if (strcmp(name, "worker_port") == 0)
+        buf_fmt(out, "%d", v->port);
+    else if (strcmp(name, "cert_dir") == 0)
+        buf_add(out, v->key_file, (size_t)(strrchr(v->key_file, '/') - v->key_file));
+    else if (strcmp(name, "logdir") == 0)
+        buf_fmt(out, "%s/%s", v->dir, e->label);
+    else if (strcmp(name, "logconf") == 0)
+        buf_str(out, "None");
+    else if (strcmp(name, "enable_mpi_mode") == 0)
+        buf_str(out, e->kind == ENGINE_MPI ? "--enable_mpi_mode " : "");
+    else if (strcmp(name, "mpi_launcher") == 0)
+        buf_str(out, engine_text(e, "mpi_launcher") != NULL ? engine_text(e, "mpi_launcher")
+                                                            : "mpiexec");
+    else if (strcmp(name, "accelerators") == 0)
+        accelerators_value(out, e);
+    else if (strcmp(name, "nodes_per_block") == 0)
+        buf_fmt(out, "%lld", (long long)e->nodes_per_block);
+    else
+        return strcmp(name, "max_workers_per_node") == 0 ||
+               strcmp(name, "address_probe_timeout_string") == 0;
+    return true;
+}
+
+int engine_check_launch_cmd(struct engine *e, struct err *err)
+{
+    const char *text = engine_text(e, "launch_cmd");
+    struct launch_values v = {.e = e, .dir = "/", .key_file = "/key", .port = 1};
+    autobuf struct buf out = BUF_INIT, lost = BUF_INIT;
+    if (text == NULL)
+        return 0;
+    if (launch_cmd_write(&out, text, "agent", launch_value_cb, &v, &lost, err) != 0)
+        return -1;
+    if (lost.len > 0)
+        buf_fmt(&e->warnings,
+                "engine option launch_cmd: %s has no effect; set the engine's own options "
+                "instead (cores_per_worker, prefetch_capacity, ...)\n",
+                lost.data);
+    return 0;
+}
+
+static void node_command(struct buf *out, const struct engine *e, const char *dir, int port,
+                         const char *key_file, bool debug)
+{
+    const char *text = engine_text(e, "launch_cmd");
+    autobuf struct buf agent = BUF_INIT;
+    struct launch_values v = {
+        .e = e, .dir = dir, .key_file = key_file, .port = port, .debug = debug};
+    bare_command(&agent, e, port, key_file, debug);
+    if (text == NULL || launch_cmd_write(out, text, agent.data, launch_value_cb, &v, NULL, NULL))
+        buf_str(out, agent.data); /* a wrong one was refused at the start */
+}
+
 char *engine_command(const struct engine *e, const char *dir, int port, const char *key_file,
                      bool debug)
 {
     struct buf bare = BUF_INIT, out = BUF_INIT;
     const char *type = engine_text(e, "container_type");
     const char *options = engine_text(e, "container_cmd_options");
-    bare_command(&bare, e, port, key_file, debug);
+    node_command(&bare, e, dir, port, key_file, debug);
     if (type == NULL)
         return buf_take(&bare);
     if (strcmp(type, "custom") == 0) {

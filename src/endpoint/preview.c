@@ -23,14 +23,20 @@ static struct json_object *idle(const struct settings *s)
     return o;
 }
 
-static struct json_object *warnings(const struct settings *s)
+static void add_lines(struct json_object *list, const char *line)
 {
-    struct json_object *list = json_object_new_array();
-    for (const char *line = s->warnings.data; line != NULL && *line != '\0';) {
+    while (line != NULL && *line != '\0') {
         size_t n = strcspn(line, "\n");
         json_object_array_add(list, json_object_new_string_len(line, (int)n));
         line += n + (line[n] == '\n');
     }
+}
+
+static struct json_object *warnings(const struct settings *s, const struct engine *e)
+{
+    struct json_object *list = json_object_new_array();
+    add_lines(list, s->warnings.data);
+    add_lines(list, e->warnings.data);
     return list;
 }
 
@@ -54,7 +60,7 @@ static struct json_object *describe(const char *dir, const struct settings *s,
         return NULL;
     json_add_str(o, "engine", e->type);
     json_add(o, "idle", idle(s));
-    json_add(o, "warnings", warnings(s));
+    json_add(o, "warnings", warnings(s, e));
     return o;
 }
 

@@ -44,16 +44,22 @@ int startup_run_script(const char *script, const char *what)
     return -1;
 }
 
+static void log_lines(const char *line)
+{
+    while (line != NULL && *line != '\0') {
+        size_t n = strcspn(line, "\n");
+        log_warning("%.*s", (int)n, line);
+        line += n + (line[n] == '\n');
+    }
+}
+
 static int read_configuration(struct startup *s)
 {
     if (settings_read(s->document.config, strrchr(s->dir, '/') + 1, &s->settings, &s->err) != 0 ||
         engine_read(s->settings.engine, &s->engine, &s->err) != 0)
         return startup_fail(s, "ClickException", 1);
-    for (char *line = s->settings.warnings.data; line != NULL && *line != '\0';) {
-        size_t n = strcspn(line, "\n");
-        log_warning("%.*s", (int)n, line);
-        line += n + (line[n] == '\n');
-    }
+    log_lines(s->settings.warnings.data);
+    log_lines(s->engine.warnings.data);
     if (s->document.has_allowed && settings_allow(&s->settings, s->document.allowed, &s->err) != 0)
         return startup_fail(s, "ClickException", 1);
     return 0;

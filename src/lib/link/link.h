@@ -77,7 +77,8 @@ struct link_server_opts {
      *   mem_per_worker (GB)  cpu_affinity (text)  accelerators (list of text)  prefetch (int)
      *   heartbeat_period  heartbeat_threshold  drain_period (s)  log_dir (text)  debug (bool)
      *   mpi_launcher (text; present = MPI mode)  max_workers_per_block (int)
-     *   max_tasks_per_child (int)  user_python (text)  python (object: "3.12" → interpreter) */
+     *   max_tasks_per_child (int)  user_python (text)  python (object: "3.12" → interpreter)
+     *   output (text: file for what the workers print; absent = the block's) */
     struct json_object *settings;
     const struct link_server_handlers *handlers;
     void *arg;
