@@ -259,6 +259,64 @@ def test_refused_logins_lead_to_a_new_registration(whole, ada, rabbit):
     assert os.path.exists(f"/proc/{first['posix_pid']}")
 
 
+def stand_in(manager, folder, text):
+    """Another program in the place of the user endpoint, found by PATH."""
+    bin_folder = folder / "bin"
+    bin_folder.mkdir()
+    program = bin_folder / "globus-compute-endpoint"
+    program.write_text(text)
+    for path in (bin_folder, program):
+        path.chmod(0o755)
+    manager.write("user_environment.yaml", f"PATH: {bin_folder}:/usr/bin:/bin\n")
+
+
+WHAT_IT_IS = """#!/usr/bin/python3 -I
+import json, os, sys
+fds = {}
+for n in os.listdir("/proc/self/fd"):
+    try:
+        fds[n] = os.readlink("/proc/self/fd/" + n)
+    except FileNotFoundError:
+        pass  # the listing's own
+status = dict(line.rstrip().split(":\\t", 1) for line in open("/proc/self/status") if ":\\t" in line)
+json.dump({"fds": fds, "status": status, "ids": [os.getresuid(), os.getresgid()], "groups": os.getgroups(),
+           "env": open("/proc/self/environ").read().split("\\0")[:-1], "cwd": os.getcwd(),
+           "sid": os.getsid(0) == os.getpid(), "ppid": os.getppid(), "umask": os.umask(0),
+           "argv": sys.argv[1:], "keys": sorted(json.load(sys.stdin))}, open("seen.new", "w"))
+os.rename("seen.new", "seen")
+"""
+
+
+def test_what_the_user_endpoint_is_exactly(whole, ada, folder):
+    """At its exec, after all that manager, session and prepare do."""
+    web, manager, queues = whole()
+    stand_in(manager, folder, WHAT_IT_IS)
+    (ada.home / "seen").unlink(missing_ok=True)
+    uep, doc = ask(queues, ada)
+    name = doc["kwargs"]["name"]
+    seen = json.loads(wait_for("it was there", lambda: (ada.home / "seen").exists()
+                               and (ada.home / "seen").read_text(), 20))
+    uep_folder = f"{ada.home}/.globus_compute/{name}"
+    assert seen["ids"] == [[ada.uid] * 3, [ada.gid] * 3]
+    assert sorted(seen["groups"]) == sorted(os.getgrouplist(ada.name, ada.gid))
+    status = seen["status"]
+    for kind in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb", "SigBlk"):
+        assert int(status[kind], 16) == 0, kind
+    assert status["NoNewPrivs"] == "1"
+    fds = seen["fds"]
+    assert sorted(fds) == ["0", "1", "2", "3"]
+    assert fds["0"].startswith("/memfd:document") and fds["3"].startswith("/memfd:dyn")
+    assert fds["1"] == fds["2"] == f"{uep_folder}/endpoint.log"
+    assert sorted(seen["env"]) == sorted([
+        f"PATH={folder}/bin:/usr/bin:/bin", f"HOME={ada.home}", f"USER={ada.name}", f"CWD={ada.home}",
+        f"GLOBUS_COMPUTE_ENDPOINT_NAME={name}", "GC_USER_SDK_VERSION=4.19.0",
+        f"GLOBUS_COMPUTE_ENDPOINT_DIR={uep_folder}",
+        f"GLOBUS_COMPUTE_LOG_PATH={uep_folder}/endpoint.log"])
+    assert seen["cwd"] == str(ada.home) and seen["umask"] == 0o077 and seen["sid"]
+    assert seen["ppid"] == manager.pid and seen["argv"] == ["_start-user-endpoint", name]
+    assert seen["keys"] == ["amqp_creds", "config", "enckey", "ep_info", "mem_fd", "survives_manager"]
+
+
 def test_idle_out_and_revival(whole, ada):
     """A request that comes while the user endpoint is leaving is not lost."""
     web, manager, queues = whole(soft=1, hard=2)
@@ -269,6 +327,34 @@ def test_idle_out_and_revival(whole, ada):
     wait_for("a refresh", lambda: "is already running" in manager.log(), 15)
     wait_for("the revival", lambda: "using cached arguments to start a new instance" in manager.log(), 40)
     assert manager.log().count("Creating new user endpoint") >= 2
+
+
+def test_ten_thousand_requests_of_one_among_others(whole, ada, bob, folder):
+    """Of one user there run four starts at a time and 512 wait; the others are served between them,
+    heartbeats stay on time, and no command is left at the broker."""
+    web, manager, queues = whole(more="sallyport: {max_user_endpoints_per_user: 30}\n")
+    stand_in(manager, folder, "#!/bin/sh\nexec sleep 600\n")
+    flood = command(queues, f"{ada.name}@example.org", amqp_creds=queues.creds(str(uuid.uuid4())))
+    bodies = []
+    for i in range(10_000):
+        flood["kwargs"]["name"] = f"flood-{i}"
+        bodies.append(json.dumps(flood).encode())
+    others = [command(queues, f"{bob.name}@example.org") for _ in range(10)]
+    queues.send(*bodies, *others)
+    names = [doc["kwargs"]["name"] for doc in others]
+
+    def served():
+        started = re.findall(r"Creating new user endpoint .*?_start-user-endpoint (\S+)\]", manager.log())
+        return set(names) <= set(started)
+
+    wait_for("the others are served", served, 120)
+    wait_for("all is acknowledged", lambda: queues.ready("commands") == 0, 120)
+    log = manager.log()
+    assert log.count("Creating new user endpoint") <= 30 + len(others)
+    assert "Too many start requests are waiting for this identity" in log
+    assert "the limit per user" in log
+    assert log.count("\n") < 30_000, "the flood fills the log"
+    queues.take("beats", 8)
 
 
 def test_burst(whole, ada, bob):

@@ -9,7 +9,7 @@ from monitor_harness import compile_double, is_sanitized, make_tree, needs_root
 
 pytestmark = needs_root
 
-PR_SET_NO_NEW_PRIVS, PR_CAPBSET_DROP, PR_CAP_AMBIENT = 38, 24, 47
+PR_SET_NO_NEW_PRIVS, PR_GET_NO_NEW_PRIVS, PR_CAPBSET_DROP, PR_CAP_AMBIENT = 38, 39, 24, 47
 
 
 @pytest.fixture(scope="module")
@@ -33,13 +33,22 @@ FAILS = [
     ("capset", 74),
     (f"prctl {PR_CAPBSET_DROP}", 74),
     (f"prctl {PR_CAP_AMBIENT}", 74),
+    ("getresuid", 74),
+    ("getresgid", 74),
     (f"prctl {PR_SET_NO_NEW_PRIVS}", 74),
+    (f"prctl {PR_GET_NO_NEW_PRIVS}", 74),
+    ("umask", 76),
 ]
 LIES = [
     ("setsid", 75),
     ("setresgid", 74),
     ("setgroups", 74),
     ("setresuid", 74),
+    ("setfsuid", 74),
+    ("setfsgid", 74),
+    ("setuid", 74),  # root came back, it says
+    ("setgid", 74),
+    ("umask", 76),
     (f"prctl {PR_CAPBSET_DROP}", 74),
     (f"prctl {PR_SET_NO_NEW_PRIVS}", 74),
 ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pathlib
+import random
 import signal
 import socket
 import subprocess
@@ -15,10 +16,17 @@ T = TypeVar("T")
 
 
 def free_port() -> int:
-    """A TCP port of 127.0.0.1 that nobody has just now."""
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return int(s.getsockname()[1])
+    """A TCP port of 127.0.0.1 that nobody has just now, below those that outgoing connections get:
+    another process's would take it before our program does."""
+    for _ in range(200):
+        port = random.randrange(12000, 32000)
+        with socket.socket() as s:
+            try:
+                s.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
+    raise AssertionError("no port is free")
 
 
 def wait_for(what: str, probe: Callable[[], T | None], seconds: float = 30, pause: float = 0.05) -> T:

@@ -234,6 +234,11 @@ static void hide_folders(const struct listener *l)
     refusal_hide(folder);
 }
 
+static bool has_tls(const struct wire_queue_info *q)
+{
+    return q->connection_url && strncmp(q->connection_url, "amqps:", 6) == 0;
+}
+
 /* 0, or -1 when the manager must end with `end`. */
 static int come_up(struct listener *l, struct site_end *end)
 {
@@ -252,7 +257,7 @@ static int come_up(struct listener *l, struct site_end *end)
     if (table_send(TABLE_SOCKET, &m, -1, -1) < 0)
         return site_fail(end, EX_SOFTWARE, "the monitor can't be told of the registration: %s",
                          strerror(errno));
-    if (strncmp(l->site.commands.connection_url, "amqps", 5) == 0)
+    if (has_tls(&l->site.commands) || has_tls(&l->site.heartbeats))
         amqp_trust_preload();
     resolve_through(outside_resolver(l->outside));
     if (lockup(&err) < 0)
