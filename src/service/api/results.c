@@ -28,12 +28,14 @@ struct result {
     enum { STORED, DUPLICATE, REFUSED } outcome;
     bool stream;
     char owner[UUID_TEXT], group[UUID_TEXT];
+    char file[65]; /* "" or the name of its file */
 };
 STAILQ_HEAD(result_list, result);
 
 struct batch {
     struct results *all;
     struct result_list list;
+    size_t n;
 };
 
 struct results {
@@ -70,57 +72,95 @@ static int read_row(struct db *db, struct result *r, struct err *err)
     return rc < 0 ? -1 : 0;
 }
 
-/* The task's end, if it has none yet. */
-static int finish_task(struct db *db, struct result *r, struct err *err)
+/* A batch in the ledger: the results as a row, those that were stored first. */
+struct storing {
+    struct api *api;
+    struct result **all, **stored;
+    size_t n, n_stored;
+    int64_t now;
+};
+
+static void bind_end(void *arg, size_t i, struct db_binder *b)
 {
-    struct db_rows *rows = db_query(
-        db, err,
-        "UPDATE tasks SET state = ?, done_us = ? WHERE id = ? AND uep = ? AND state < 2 "
-        "RETURNING stream, owner, grp",
-        "iiss", (int64_t)(r->failed ? TASK_FAILED : TASK_SUCCEEDED), now_us(), r->task, r->uep);
-    int rc = rows ? db_next(rows, err) : -1;
-    if (rc == 1) {
-        r->outcome = STORED;
-        r->stream = db_int(rows, 0);
-        strncpy(r->owner, db_text(rows, 1), UUID_TEXT - 1);
-        strncpy(r->group, db_text(rows, 2), UUID_TEXT - 1);
-    }
-    db_rows_end(rows);
-    return rc;
+    struct storing *s = arg;
+    const struct result *r = s->all[i];
+    db_bind(b, "iiss", (int64_t)(r->failed ? TASK_FAILED : TASK_SUCCEEDED), s->now, r->task,
+            r->uep);
 }
 
-static int store_one(struct db *db, struct result *r, struct err *err)
+static void take_end(void *arg, size_t i, struct db_rows *row)
 {
-    char name[65];
-    bool large = r->len >= r->all->api->settings.payload_file_min;
-    int rc = finish_task(db, r, err);
-    if (rc < 0)
+    struct storing *s = arg;
+    struct result *r = s->all[i];
+    r->outcome = STORED;
+    r->stream = db_int(row, 0);
+    strncpy(r->owner, db_text(row, 1), UUID_TEXT - 1);
+    strncpy(r->group, db_text(row, 2), UUID_TEXT - 1);
+    s->stored[s->n_stored++] = r;
+}
+
+static void bind_body(void *arg, size_t i, struct db_binder *b)
+{
+    const struct result *r = ((struct storing *)arg)->stored[i];
+    if (r->file[0])
+        db_bind(b, "sns", r->task, r->file);
+    else
+        db_bind(b, "sbs", r->task, r->bytes, r->len, NULL);
+}
+
+static void bind_payload(void *arg, size_t i, struct db_binder *b)
+{
+    db_bind(b, "s", ((struct storing *)arg)->stored[i]->task);
+}
+
+static int keep_large(struct storing *s, struct err *err)
+{
+    for (size_t i = 0; i < s->n_stored; i++) {
+        struct result *r = s->stored[i];
+        if (r->len >= s->api->settings.payload_file_min &&
+            files_put(s->api->files, r->bytes, r->len, r->file, err) < 0)
+            return -1;
+    }
+    return 0;
+}
+
+/* Each task's end, if it has none yet; then what belongs to it. */
+static int store_all(struct db *db, struct storing *s, struct err *err)
+{
+    if (db_query_many(db, err,
+                      "UPDATE tasks SET state = ?, done_us = ? WHERE id = ? AND uep = ? AND "
+                      "state < 2 RETURNING stream, owner, grp",
+                      s->n, bind_end, take_end, s) < 0)
         return -1;
-    if (rc == 0)
-        return read_row(db, r, err);
-    if (large && files_put(r->all->api->files, r->bytes, r->len, name, err) < 0)
-        return -1;
-    rc = large ? db_run(db, err,
-                        "INSERT INTO results(task, file) VALUES (?, ?) ON CONFLICT(task) DO "
-                        "NOTHING",
-                        "ss", r->task, name) < 0
-               : db_run(db, err,
-                        "INSERT INTO results(task, body) VALUES (?, ?) ON CONFLICT(task) DO "
-                        "NOTHING",
-                        "sb", r->task, r->bytes, r->len) < 0;
-    if (rc)
-        return -1;
-    return db_run(db, err, "DELETE FROM payloads WHERE task = ?", "s", r->task) < 0 ? -1 : 0;
+    for (size_t i = 0; i < s->n; i++)
+        if (s->all[i]->outcome != STORED && read_row(db, s->all[i], err) < 0)
+            return -1;
+    return keep_large(s, err) < 0 ||
+                   db_run_many(db, err,
+                               "INSERT INTO results(task, body, file) VALUES (?, ?, ?) "
+                               "ON CONFLICT(task) DO NOTHING",
+                               s->n_stored, bind_body, s) < 0 ||
+                   db_run_many(db, err, "DELETE FROM payloads WHERE task = ?", s->n_stored,
+                               bind_payload, s) < 0
+               ? -1
+               : 0;
 }
 
 static int store_job(struct db *db, void *arg, struct err *err)
 {
     struct batch *b = arg;
     struct result *r;
+    struct storing s = {.api = b->all->api, .now = now_us()};
+    s.all = xcalloc(2 * b->n, sizeof(struct result *));
+    s.stored = s.all + b->n;
     STAILQ_FOREACH(r, &b->list, link)
-    if (store_one(db, r, err) < 0)
-        return -1;
-    return 0;
+    {
+        r->outcome = REFUSED;
+        s.all[s.n++] = r;
+    }
+    int rc = store_all(db, &s, err);
+    free(s.all);
+    return rc;
 }
 
 /* ---- the stream ---- */
@@ -214,10 +254,12 @@ static void stored(void *arg, int rc, const struct err *err)
         log_error("results could not be stored and are tried again: %s", err->text);
     while ((r = STAILQ_FIRST(&b->list))) {
         STAILQ_REMOVE_HEAD(&b->list, link);
-        if (rc < 0)
-            STAILQ_INSERT_TAIL(&all->retries, r, link);
-        else
+        if (rc == 0) {
             settle(r);
+        } else {
+            r->outcome = REFUSED; /* what the lost transaction found is not true */
+            STAILQ_INSERT_TAIL(&all->retries, r, link);
+        }
     }
     if (rc < 0)
         loop_timer_set(all->retry, RETRY_US, LOOP_MS(100));
@@ -234,6 +276,7 @@ static void flush(void *arg)
     b->all = all;
     STAILQ_INIT(&b->list);
     STAILQ_CONCAT(&b->list, &all->waiting);
+    b->n = all->n;
     all->n = all->bytes = 0;
     all->under_way++;
     store_write(all->api->store, store_job, stored, b);

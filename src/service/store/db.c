@@ -6,7 +6,7 @@
 #include "lib/base/alloc.h"
 #include "service/store/engine.h"
 
-static size_t gather(struct db_param *p, const char *types, va_list ap)
+static size_t gather(struct db_value *p, const char *types, va_list ap)
 {
     size_t n = 0;
     for (; types && types[n]; n++) {
@@ -43,16 +43,16 @@ static size_t gather(struct db_param *p, const char *types, va_list ap)
 
 int64_t db_run(struct db *db, struct err *err, const char *sql, const char *types, ...)
 {
-    struct db_param p[DB_PARAMS_MAX];
+    struct db_value p[DB_PARAMS_MAX];
     va_list ap;
     va_start(ap, types);
     size_t n = gather(p, types, ap);
     va_end(ap);
-    return db->engine->run(db, sql, p, n, err);
+    return db->engine->run(db, sql, p, n, 1, NULL, NULL, err);
 }
 
 struct db_binder {
-    struct db_param *p;
+    struct db_value *p;
     size_t n; /* of the row that was bound last */
     size_t cap;
     size_t used;
@@ -71,20 +71,26 @@ void db_bind(struct db_binder *b, const char *types, ...)
     b->used += b->n;
 }
 
-int64_t db_run_many(struct db *db, struct err *err, const char *sql, size_t rows,
-                    void (*bind)(void *arg, size_t row, struct db_binder *b), void *arg)
+int64_t db_query_many(struct db *db, struct err *err, const char *sql, size_t rows, db_bind_f *bind,
+                      db_take_f *take, void *arg)
 {
     struct db_binder b = {0};
     for (size_t i = 0; i < rows; i++)
         bind(arg, i, &b);
-    int64_t rc = rows ? db->engine->run_many(db, sql, b.p, b.n, rows, err) : 0;
+    int64_t rc = rows ? db->engine->run(db, sql, b.p, b.n, rows, take, arg, err) : 0;
     free(b.p);
     return rc;
 }
 
+int64_t db_run_many(struct db *db, struct err *err, const char *sql, size_t rows, db_bind_f *bind,
+                    void *arg)
+{
+    return db_query_many(db, err, sql, rows, bind, NULL, arg);
+}
+
 struct db_rows *db_query(struct db *db, struct err *err, const char *sql, const char *types, ...)
 {
-    struct db_param p[DB_PARAMS_MAX];
+    struct db_value p[DB_PARAMS_MAX];
     va_list ap;
     va_start(ap, types);
     size_t n = gather(p, types, ap);
@@ -99,27 +105,32 @@ int db_next(struct db_rows *r, struct err *err)
 
 int64_t db_int(struct db_rows *r, int column)
 {
-    return r->engine->get_int(r, column);
+    struct db_value v = r->engine->get(r, column, 'i');
+    return v.type == 'n' ? 0 : v.i;
 }
 
 double db_double(struct db_rows *r, int column)
 {
-    return r->engine->get_double(r, column);
+    struct db_value v = r->engine->get(r, column, 'd');
+    return v.type == 'n' ? 0 : v.d;
 }
 
 const char *db_text(struct db_rows *r, int column)
 {
-    return r->engine->get_text(r, column);
+    struct db_value v = r->engine->get(r, column, 's');
+    return v.type == 'n' ? NULL : v.bytes.p;
 }
 
 const void *db_blob(struct db_rows *r, int column, size_t *n)
 {
-    return r->engine->get_blob(r, column, n);
+    struct db_value v = r->engine->get(r, column, 'b');
+    *n = v.type == 'n' ? 0 : v.bytes.n;
+    return v.type == 'n' ? NULL : v.bytes.p;
 }
 
 bool db_is_null(struct db_rows *r, int column)
 {
-    return r->engine->is_null(r, column);
+    return r->engine->get(r, column, 's').type == 'n';
 }
 
 void db_rows_end(struct db_rows *r)

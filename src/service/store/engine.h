@@ -4,7 +4,8 @@
 
 #include "service/store/store.h"
 
-struct db_param {
+/* A parameter, or a column of a row. */
+struct db_value {
     char type; /* s i d b n as in store.h */
     union {
         int64_t i;
@@ -24,19 +25,15 @@ struct db_engine {
     void (*close)(struct db *db);
     /* One or more statements without parameters or rows. */
     int (*exec)(struct db *db, const char *sql, struct err *err);
-    int64_t (*run)(struct db *db, const char *sql, const struct db_param *p, size_t n,
-                   struct err *err);
-    /* The same statement for each of rows * n parameters, in as few round trips as possible. */
-    int64_t (*run_many)(struct db *db, const char *sql, const struct db_param *p, size_t n,
-                        size_t rows, struct err *err);
-    struct db_rows *(*query)(struct db *db, const char *sql, const struct db_param *p, size_t n,
+    /* The same statement for each of rows * n parameters, in as few round trips as possible; take
+     * (or NULL) gets each row that comes back, with the number of the set that brought it. */
+    int64_t (*run)(struct db *db, const char *sql, const struct db_value *p, size_t n, size_t rows,
+                   db_take_f *take, void *arg, struct err *err);
+    struct db_rows *(*query)(struct db *db, const char *sql, const struct db_value *p, size_t n,
                              struct err *err);
     int (*next)(struct db_rows *r, struct err *err);
-    int64_t (*get_int)(struct db_rows *r, int column);
-    double (*get_double)(struct db_rows *r, int column);
-    const char *(*get_text)(struct db_rows *r, int column);
-    const void *(*get_blob)(struct db_rows *r, int column, size_t *n);
-    bool (*is_null)(struct db_rows *r, int column);
+    /* A column as the type that is wanted (s i d b), or n. */
+    struct db_value (*get)(struct db_rows *r, int column, char want);
     void (*rows_end)(struct db_rows *r);
     /* After an error: the whole transaction is lost and may be run again. */
     bool (*must_rerun)(struct db *db, bool forget);

@@ -155,7 +155,7 @@ struct bound {
     char numbers[DB_PARAMS_MAX][NUMBER_MAX];
 };
 
-static void bind(struct bound *b, const struct db_param *p, size_t n)
+static void bind(struct bound *b, const struct db_value *p, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
         b->values[i] = b->numbers[i];
@@ -182,7 +182,7 @@ static void bind(struct bound *b, const struct db_param *p, size_t n)
     }
 }
 
-static PGresult *execute(struct pg *p, const char *sql, const struct db_param *params, size_t n,
+static PGresult *execute(struct pg *p, const char *sql, const struct db_value *params, size_t n,
                          struct err *err)
 {
     struct bound b;
@@ -204,10 +204,18 @@ static int64_t changed(const PGresult *res)
     return strtoll(PQcmdTuples((PGresult *)(uintptr_t)res), NULL, 10);
 }
 
-static int64_t run(struct db *db, const char *sql, const struct db_param *p, size_t n,
-                   struct err *err)
+static void forget_blobs(struct pg_rows *r)
 {
-    PGresult *res = execute(pg(db), sql, p, n, err);
+    for (int i = 0; i < r->columns; i++) {
+        PQfreemem(r->blobs[i]);
+        r->blobs[i] = NULL;
+    }
+}
+
+static int64_t run_one(struct pg *p, const char *sql, const struct db_value *params, size_t n,
+                       struct err *err)
+{
+    PGresult *res = execute(p, sql, params, n, err);
     if (!res)
         return -1;
     int64_t rows = changed(res);
@@ -215,38 +223,67 @@ static int64_t run(struct db *db, const char *sql, const struct db_param *p, siz
     return rows;
 }
 
-/* Reads the answers of what was sent, up to the sync. */
-static int64_t collect(struct pg *p, const char *sql, struct err *err)
+/* What one pipeline is about. */
+struct many {
+    struct db *db;
+    const char *sql;
+    db_take_f *take;
+    void *arg;
+    size_t row; /* whose answer comes next */
+    struct err *err;
+};
+
+static void hand_out(struct many *m, PGresult *res)
 {
+    struct pg_rows r = {.base = {m->db->engine, m->db}, .res = res, .columns = PQnfields(res)};
+    r.blobs = xcalloc((size_t)r.columns + 1, sizeof(*r.blobs));
+    for (r.row = 0; r.row < PQntuples(res); r.row++) {
+        m->take(m->arg, m->row, &r.base);
+        forget_blobs(&r);
+    }
+    free(r.blobs);
+}
+
+/* Reads the answers of what was sent, up to the sync. */
+static int64_t collect(struct many *m)
+{
+    struct pg *p = pg(m->db);
     int64_t total = 0;
     bool synced = false;
     while (!synced) {
         PGresult *res = PQgetResult(p->c);
         if (!res) {
             if (PQstatus(p->c) != CONNECTION_OK)
-                return failed(p, NULL, sql, err);
+                return failed(p, NULL, m->sql, m->err);
             continue; /* the end of one statement's answers */
         }
         ExecStatusType st = PQresultStatus(res);
-        if (st == PGRES_PIPELINE_SYNC)
+        if (st == PGRES_PIPELINE_SYNC) {
             synced = true;
-        else if (st == PGRES_COMMAND_OK || st == PGRES_TUPLES_OK)
+        } else if (st == PGRES_COMMAND_OK || st == PGRES_TUPLES_OK) {
             total += total >= 0 ? changed(res) : 0;
-        else if (total >= 0 && st != PGRES_PIPELINE_ABORTED)
-            total = failed(p, res, sql, err);
+            if (m->take && total >= 0)
+                hand_out(m, res);
+            m->row++;
+        } else if (total >= 0 && st != PGRES_PIPELINE_ABORTED) {
+            total = failed(p, res, m->sql, m->err);
+        }
         PQclear(res);
     }
     return total;
 }
 
-static int64_t run_many(struct db *db, const char *sql, const struct db_param *params, size_t n,
-                        size_t rows, struct err *err)
+static int64_t run(struct db *db, const char *sql, const struct db_value *params, size_t n,
+                   size_t rows, db_take_f *take, void *arg, struct err *err)
 {
     struct pg *p = pg(db);
+    struct many m = {db, sql, take, arg, 0, err};
     const char *name = prepare(p, sql, err);
     int64_t total = 0;
     if (!name)
         return -1;
+    if (rows == 1 && !take)
+        return run_one(p, sql, params, n, err);
     if (!PQenterPipelineMode(p->c))
         return failed(p, NULL, sql, err);
     for (size_t i = 0; i < rows && total >= 0;) {
@@ -261,14 +298,15 @@ static int64_t run_many(struct db *db, const char *sql, const struct db_param *p
         }
         if (!PQpipelineSync(p->c))
             return failed(p, NULL, sql, err);
-        int64_t got = collect(p, sql, total < 0 ? NULL : err);
+        m.err = total < 0 ? NULL : err;
+        int64_t got = collect(&m);
         total = total < 0 || got < 0 ? -1 : total + got;
     }
     PQexitPipelineMode(p->c);
     return total;
 }
 
-static struct db_rows *query(struct db *db, const char *sql, const struct db_param *p, size_t n,
+static struct db_rows *query(struct db *db, const char *sql, const struct db_value *p, size_t n,
                              struct err *err)
 {
     PGresult *res = execute(pg(db), sql, p, n, err);
@@ -284,14 +322,6 @@ static struct db_rows *query(struct db *db, const char *sql, const struct db_par
     return &r->base;
 }
 
-static void forget_blobs(struct pg_rows *r)
-{
-    for (int i = 0; i < r->columns; i++) {
-        PQfreemem(r->blobs[i]);
-        r->blobs[i] = NULL;
-    }
-}
-
 static int next(struct db_rows *rows, struct err *err)
 {
     struct pg_rows *r = (struct pg_rows *)rows;
@@ -300,44 +330,26 @@ static int next(struct db_rows *rows, struct err *err)
     return ++r->row < PQntuples(r->res);
 }
 
-static bool is_null(struct db_rows *rows, int column)
+static struct db_value get(struct db_rows *rows, int column, char want)
 {
     struct pg_rows *r = (struct pg_rows *)rows;
-    return PQgetisnull(r->res, r->row, column);
-}
-
-static const char *get_text(struct db_rows *rows, int column)
-{
-    struct pg_rows *r = (struct pg_rows *)rows;
-    return is_null(rows, column) ? NULL : PQgetvalue(r->res, r->row, column);
-}
-
-static int64_t get_int(struct db_rows *r, int column)
-{
-    const char *text = get_text(r, column);
-    return text ? strtoll(text, NULL, 10) : 0;
-}
-
-static double get_double(struct db_rows *r, int column)
-{
-    const char *text = get_text(r, column);
-    return text ? strtod(text, NULL) : 0;
-}
-
-static const void *get_blob(struct db_rows *rows, int column, size_t *n)
-{
-    struct pg_rows *r = (struct pg_rows *)rows;
-    const char *text = get_text(rows, column);
-    *n = 0;
-    if (!text)
-        return NULL;
-    if (PQftype(r->res, column) != BYTEA_OID) {
-        *n = (size_t)PQgetlength(r->res, r->row, column);
-        return text;
+    const char *text = PQgetvalue(r->res, r->row, column);
+    struct db_value v = {.type = want};
+    if (PQgetisnull(r->res, r->row, column)) {
+        v.type = 'n';
+    } else if (want == 'i') {
+        v.i = strtoll(text, NULL, 10);
+    } else if (want == 'd') {
+        v.d = strtod(text, NULL);
+    } else if (want == 'b' && PQftype(r->res, column) == BYTEA_OID) {
+        PQfreemem(r->blobs[column]);
+        r->blobs[column] = PQunescapeBytea((const unsigned char *)text, &v.bytes.n);
+        v.bytes.p = r->blobs[column];
+    } else {
+        v.bytes.p = text;
+        v.bytes.n = (size_t)PQgetlength(r->res, r->row, column);
     }
-    PQfreemem(r->blobs[column]);
-    r->blobs[column] = PQunescapeBytea((const unsigned char *)text, n);
-    return r->blobs[column];
+    return v;
 }
 
 static void rows_end(struct db_rows *rows)
@@ -364,14 +376,9 @@ const struct db_engine engine_postgres = {
     .close = close_db,
     .exec = exec,
     .run = run,
-    .run_many = run_many,
     .query = query,
     .next = next,
-    .get_int = get_int,
-    .get_double = get_double,
-    .get_text = get_text,
-    .get_blob = get_blob,
-    .is_null = is_null,
+    .get = get,
     .rows_end = rows_end,
     .must_rerun = must_rerun,
 };

@@ -53,7 +53,7 @@ static int failed(struct lite *l, const char *sql, struct err *err)
 }
 
 /* keep: SQLITE_STATIC when the values outlive the statement's run, else SQLITE_TRANSIENT. */
-static int bind(sqlite3_stmt *st, const struct db_param *p, size_t n, sqlite3_destructor_type keep)
+static int bind(sqlite3_stmt *st, const struct db_value *p, size_t n, sqlite3_destructor_type keep)
 {
     int rc = SQLITE_OK;
     for (size_t i = 0; i < n && rc == SQLITE_OK; i++) {
@@ -111,35 +111,32 @@ static void give_back(struct cached *c)
     c->busy = false;
 }
 
-static int64_t run_many(struct db *db, const char *sql, const struct db_param *p, size_t n,
-                        size_t rows, struct err *err)
+static int64_t run(struct db *db, const char *sql, const struct db_value *p, size_t n, size_t rows,
+                   db_take_f *take, void *arg, struct err *err)
 {
     struct lite *l = lite(db);
     int64_t changed = 0;
     struct cached *c = statement(l, sql, err);
     if (!c)
         return -1;
-    sqlite3_stmt *st = c->st;
+    struct lite_rows row = {{db->engine, db}, c, c->st};
     for (size_t i = 0; i < rows; i++) {
-        int rc = bind(st, p + i * n, n, SQLITE_STATIC);
-        while (rc == SQLITE_OK || rc == SQLITE_ROW)
-            rc = sqlite3_step(st);
+        int rc = bind(c->st, p + i * n, n, SQLITE_STATIC);
+        if (rc == SQLITE_OK)
+            rc = sqlite3_step(c->st);
+        for (; rc == SQLITE_ROW; rc = sqlite3_step(c->st))
+            if (take)
+                take(arg, i, &row.base);
         if (rc != SQLITE_DONE) {
             failed(l, sql, err);
             give_back(c);
             return -1;
         }
         changed += sqlite3_changes64(l->h);
-        sqlite3_reset(st);
+        sqlite3_reset(c->st);
     }
     give_back(c);
     return changed;
-}
-
-static int64_t run(struct db *db, const char *sql, const struct db_param *p, size_t n,
-                   struct err *err)
-{
-    return run_many(db, sql, p, n, 1, err);
 }
 
 /* Several statements at once are rare and not kept; a single one ("COMMIT") is. */
@@ -147,7 +144,7 @@ static int exec(struct db *db, const char *sql, struct err *err)
 {
     struct lite *l = lite(db);
     if (!strchr(sql, ';'))
-        return run_many(db, sql, NULL, 0, 1, err) < 0 ? -1 : 0;
+        return run(db, sql, NULL, 0, 1, NULL, NULL, err) < 0 ? -1 : 0;
     return sqlite3_exec(l->h, sql, NULL, NULL, NULL) == SQLITE_OK ? 0 : failed(l, sql, err);
 }
 
@@ -197,7 +194,7 @@ static struct db *open_db(const char *url, bool writer, struct err *err)
     return &l->base;
 }
 
-static struct db_rows *query(struct db *db, const char *sql, const struct db_param *p, size_t n,
+static struct db_rows *query(struct db *db, const char *sql, const struct db_value *p, size_t n,
                              struct err *err)
 {
     struct lite *l = lite(db);
@@ -230,32 +227,22 @@ static int next(struct db_rows *rows, struct err *err)
     return failed(lite(r->base.db), sqlite3_sql(r->st), err);
 }
 
-static int64_t get_int(struct db_rows *r, int column)
-{
-    return sqlite3_column_int64(((struct lite_rows *)r)->st, column);
-}
-
-static double get_double(struct db_rows *r, int column)
-{
-    return sqlite3_column_double(((struct lite_rows *)r)->st, column);
-}
-
-static const char *get_text(struct db_rows *r, int column)
-{
-    return (const char *)sqlite3_column_text(((struct lite_rows *)r)->st, column);
-}
-
-static const void *get_blob(struct db_rows *r, int column, size_t *n)
+static struct db_value get(struct db_rows *r, int column, char want)
 {
     sqlite3_stmt *st = ((struct lite_rows *)r)->st;
-    const void *p = sqlite3_column_blob(st, column);
-    *n = (size_t)sqlite3_column_bytes(st, column);
-    return p;
-}
-
-static bool is_null(struct db_rows *r, int column)
-{
-    return sqlite3_column_type(((struct lite_rows *)r)->st, column) == SQLITE_NULL;
+    struct db_value v = {.type = want};
+    if (sqlite3_column_type(st, column) == SQLITE_NULL) {
+        v.type = 'n';
+    } else if (want == 'i') {
+        v.i = sqlite3_column_int64(st, column);
+    } else if (want == 'd') {
+        v.d = sqlite3_column_double(st, column);
+    } else {
+        v.bytes.p = want == 's' ? (const void *)sqlite3_column_text(st, column)
+                                : sqlite3_column_blob(st, column);
+        v.bytes.n = (size_t)sqlite3_column_bytes(st, column);
+    }
+    return v;
 }
 
 static void rows_end(struct db_rows *rows)
@@ -279,14 +266,9 @@ const struct db_engine engine_sqlite = {
     .close = close_db,
     .exec = exec,
     .run = run,
-    .run_many = run_many,
     .query = query,
     .next = next,
-    .get_int = get_int,
-    .get_double = get_double,
-    .get_text = get_text,
-    .get_blob = get_blob,
-    .is_null = is_null,
+    .get = get,
     .rows_end = rows_end,
     .must_rerun = must_rerun,
 };

@@ -30,8 +30,14 @@ int64_t db_run(struct db *db, struct err *err, const char *sql, const char *type
  * values; what they point to must live until db_run_many() returns.  Few round trips. */
 struct db_binder;
 void db_bind(struct db_binder *b, const char *types, ...);
-int64_t db_run_many(struct db *db, struct err *err, const char *sql, size_t rows,
-                    void (*bind)(void *arg, size_t row, struct db_binder *b), void *arg);
+typedef void db_bind_f(void *arg, size_t row, struct db_binder *b);
+int64_t db_run_many(struct db *db, struct err *err, const char *sql, size_t rows, db_bind_f *bind,
+                    void *arg);
+/* The same, and take(arg, row, r) gets each row that comes back (RETURNING, SELECT): row is the
+ * number of the set of values, r is good for the getters until take returns. */
+typedef void db_take_f(void *arg, size_t row, struct db_rows *r);
+int64_t db_query_many(struct db *db, struct err *err, const char *sql, size_t rows, db_bind_f *bind,
+                      db_take_f *take, void *arg);
 /* NULL with err.  End with db_rows_end().  One result at a time in a job, or several: both work. */
 struct db_rows *db_query(struct db *db, struct err *err, const char *sql, const char *types, ...);
 /* 1 a row, 0 the end, -1 with err. */

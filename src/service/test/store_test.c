@@ -159,6 +159,36 @@ static int many(struct db *db, void *arg, struct err *err)
                : -1;
 }
 
+static int64_t taken[700];
+static size_t n_taken;
+
+static void take_many(void *arg, size_t row, struct db_rows *r)
+{
+    (void)arg;
+    assert_in_range(row, 0, 699);
+    taken[row] = db_int(r, 0);
+    n_taken++;
+    assert_string_equal(db_text(r, 1), "many");
+    assert_true(db_is_null(r, 2));
+}
+
+static void bind_every_other(void *arg, size_t row, struct db_binder *b)
+{
+    (void)arg;
+    db_bind(b, "i", row % 2 ? (int64_t)-1 : (int64_t)(1000 + row));
+}
+
+static int update_many(struct db *db, void *arg, struct err *err)
+{
+    (void)arg;
+    n_taken = 0;
+    return db_query_many(db, err,
+                         "UPDATE store_test SET weight = 2 WHERE id = ? RETURNING id, name, bytes",
+                         700, bind_every_other, take_many, NULL) < 0
+               ? -1
+               : 0;
+}
+
 static void many_rows_at_once(void **state)
 {
     struct err err = ERR_INIT;
@@ -170,6 +200,10 @@ static void many_rows_at_once(void **state)
     store_read(store, count_rows, done, &j);
     wait_for(1);
     assert_int_equal(count, 718);
+    assert_int_equal(store_now(store, update_many, NULL, &err), 0);
+    assert_int_equal(n_taken, 350);
+    for (int i = 0; i < 700; i++)
+        assert_int_equal(taken[i], i % 2 ? 0 : 1000 + i);
 }
 
 static int bad_sql(struct db *db, void *arg, struct err *err)
