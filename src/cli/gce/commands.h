@@ -2,7 +2,7 @@
 #ifndef SALLYPORT_GCE_COMMANDS_H
 #define SALLYPORT_GCE_COMMANDS_H
 
-#include "cli/gce/command.h"
+#include "lib/cli/cli.h"
 
 command_f cmd_version;
 command_f cmd_configure;
@@ -25,8 +25,12 @@ command_f cmd_map_identity;
 command_f cmd_simulate;
 command_f cmd_migrate;
 command_f cmd_diagnostic;
-command_f cmd_completion;
-command_f cmd_describe;
+
+extern const struct command commands[];
+extern const size_t commands_count;
+
+/* main.c: the operand, or "default". */
+const char *args_name(const struct args *a);
 
 /* start.c and stop.c, for restart and delete: an exit code. */
 int start_manager(const struct args *a, const char *epdir);

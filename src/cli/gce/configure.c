@@ -27,7 +27,7 @@ static bool is_true(const char *word)
 static void choose_form(const struct args *a, struct profile *p)
 {
     const char *word = args_get(a, "--multi-user");
-    p->seed_form = word && strcmp(word, "seed") == 0;
+    p->seed_form = word && strcmp(word, CLI_NO_WORD) == 0;
     p->mapping = p->seed_form || (word ? is_true(word) : privilege_any());
 }
 

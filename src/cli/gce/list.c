@@ -7,10 +7,11 @@
 
 #include "cli/gce/commands.h"
 #include "cli/gce/epdir.h"
-#include "cli/gce/table.h"
 #include "cli/gce/top.h"
 #include "lib/base/alloc.h"
 #include "lib/base/log.h"
+#include "lib/cli/show.h"
+#include "lib/cli/table.h"
 
 #define WIDTH_MIN 68
 #define NAME_MIN 10
@@ -29,7 +30,6 @@ static char *id_text(const char *epdir)
 
 static void print_json(char **list)
 {
-    autobuf struct buf out = BUF_INIT;
     autojson struct json_object *all = json_object_new_array();
     for (char **at = list; *at; at++) {
         struct json_object *one = json_object_new_object();
@@ -42,8 +42,7 @@ static void print_json(char **list)
         json_add(one, "user_endpoints", running < 0 ? NULL : json_object_new_int(running));
         json_object_array_add(all, one);
     }
-    json_write(&out, all);
-    printf("%s\n", out.data);
+    show_json(all);
 }
 
 static void print_table(char **list)

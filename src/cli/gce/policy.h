@@ -4,7 +4,7 @@
 
 #include <stdbool.h>
 
-#include "cli/gce/command.h"
+#include "lib/cli/cli.h"
 
 #define POLICY_DISPLAY_NAME "Globus Compute Authentication Policy"
 #define POLICY_DESCRIPTION "This policy was created automatically by Globus Compute."

@@ -13,8 +13,6 @@ int cmd_python_exec(const struct args *a)
 {
     struct err err = ERR_INIT;
     size_t n = 0;
-    if (!a->operand)
-        return usage(a->command, "Missing argument 'MODULE'.");
     autofree char *python = python_find(&err);
     if (!python)
         return fail("%s", err.text);
@@ -23,7 +21,7 @@ int cmd_python_exec(const struct args *a)
     const char **argv = xcalloc(n + 4, sizeof(*argv));
     argv[0] = python;
     argv[1] = "-m";
-    argv[2] = a->operand;
+    argv[2] = args_operand(a, 0);
     memcpy(argv + 3, a->rest, n * sizeof(*argv));
     execv(python, (char *const *)argv);
     int rc = fail("%s can't be run: %s", python, strerror(errno));

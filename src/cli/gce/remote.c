@@ -10,7 +10,7 @@
 #include <sysexits.h>
 #include <unistd.h>
 
-#include "cli/gce/command.h"
+#include "lib/cli/cli.h"
 #include "cli/gce/epdir.h"
 #include "lib/base/alloc.h"
 #include "lib/base/fs.h"

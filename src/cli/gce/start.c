@@ -26,11 +26,11 @@
 /* Appends the flags that both programs take. */
 static size_t common_flags(const struct args *a, const char **argv, size_t n)
 {
-    if (a->debug)
+    if (args_has(a, "--debug"))
         argv[n++] = "--debug";
-    if (a->log_to_console)
+    if (args_has(a, "--log-to-console"))
         argv[n++] = "--log-to-console";
-    if (a->no_color)
+    if (args_has(a, "--no-color"))
         argv[n++] = "--no-color";
     return n;
 }

@@ -13,8 +13,9 @@
 #include <unistd.h>
 
 #include "cli/gce/commands.h"
-#include "cli/gce/table.h"
+#include "lib/cli/table.h"
 #include "cli/gce/top.h"
+#include "lib/cli/show.h"
 #include "lib/base/alloc.h"
 #include "lib/base/fs.h"
 
@@ -118,27 +119,19 @@ static int live(const char *epdir, bool coloured)
     return 0;
 }
 
-static void print_json(const struct view *v)
-{
-    autobuf struct buf out = BUF_INIT;
-    autojson struct json_object *doc = view_json(v);
-    json_write(&out, doc);
-    printf("%s\n", out.data);
-}
-
 int cmd_top(const struct args *a)
 {
     struct err err = ERR_INIT;
-    autofree char *epdir = a->operand ? epdir_find(a->operand, &err) : NULL;
-    if (a->operand && !epdir)
+    autofree char *epdir = args_operand(a, 0) ? epdir_find(args_operand(a, 0), &err) : NULL;
+    if (args_operand(a, 0) && !epdir)
         return fail("%s", err.text);
-    const char *no_color = getenv("NO_COLOR");
-    bool coloured = isatty(STDOUT_FILENO) && !a->no_color && !(no_color && *no_color);
+    bool coloured = cli_colours(STDOUT_FILENO) && !args_has(a, "--no-color");
     if (!args_has(a, "--json") && !args_has(a, "--once") && isatty(STDOUT_FILENO))
         return live(epdir, coloured);
     struct view *v = view_look(epdir, NULL);
-    if (args_has(a, "--json"))
-        print_json(v);
+    autojson struct json_object *doc = args_has(a, "--json") ? view_json(v) : NULL;
+    if (doc)
+        show_json(doc);
     else if (v->count == 0)
         printf("No endpoints configured!\n\n (Hint: globus-compute-endpoint configure)\n");
     else

@@ -4,7 +4,8 @@
 
 #include "cli/gce/commands.h"
 #include "cli/gce/remote.h"
-#include "cli/gce/table.h"
+#include "lib/cli/show.h"
+#include "lib/cli/table.h"
 
 #define SIGN_IN "Unable to retrieve user information. Please log in again."
 
@@ -63,13 +64,6 @@ static int look_up_all(struct json_object *user, bool linked, struct json_object
     return 0;
 }
 
-static void print_json(struct json_object *list)
-{
-    autobuf struct buf text = BUF_INIT;
-    json_write(&text, list);
-    printf("%s\n", text.data);
-}
-
 static void print_table(struct json_object *list)
 {
     struct table *t = table_create((const char *const[]){"Username", "Name", "ID", "Email", NULL});
@@ -102,7 +96,7 @@ int cmd_whoami(const struct args *a)
     if (rc)
         return rc;
     if (args_has(a, "--json"))
-        print_json(list);
+        show_json(list);
     else
         print_table(list);
     return 0;

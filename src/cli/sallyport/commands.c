@@ -2,26 +2,30 @@
 #include "cli/sallyport/commands.h"
 #include "cli/sallyport/ledger.h"
 #include "cli/sallyport/show.h"
+#include "lib/cli/show.h"
 
 static const struct option_def serve_options[] = {
     OPTION_DATA,
-    {"--port", 'p', "N", "The port on 127.0.0.1 and ::1; 0 = one that is free  [default: 5000]"},
-    {"--listen", 'l', "ADDR", "HOST:PORT instead of the two local addresses; may be repeated",
-     .repeats = true},
-    {"--store", 0, "URL", "sqlite:FILE or postgresql://...  [default: sqlite:DIR/ledger.db]"},
-    {"--broker", 0, "URL",
+    {"--port", 'p', OPTION_TEXT, "N",
+     "The port on 127.0.0.1 and ::1; 0 = one that is free  [default: 5000]"},
+    {"--listen", 'l', OPTION_TEXT, "ADDR",
+     "HOST:PORT instead of the two local addresses; may be repeated", .repeats = true},
+    {"--store", 0, OPTION_TEXT, "URL",
+     "sqlite:FILE or postgresql://...  [default: sqlite:DIR/ledger.db]"},
+    {"--broker", 0, OPTION_TEXT, "URL",
      "A RabbitMQ that is there already, as amqp://USER:PASSWORD@HOST/VHOST; "
      "without it a private one is run"},
-    {"--user", 'u', "NAME",
+    {"--user", 'u', OPTION_TEXT, "NAME",
      "When started by root: the account that runs broker and service  "
      "[default: sallyport when it exists, else nobody for the broker]"},
-    {"--cert", 0, "FILE", "TLS: the certificate with its chain (PEM)"},
-    {"--key", 0, "FILE", "TLS: its key (PEM)"},
-    {"--connect", 0, "ADDR",
+    {"--cert", 0, OPTION_TEXT, "FILE", "TLS: the certificate with its chain (PEM)"},
+    {"--key", 0, OPTION_TEXT, "FILE", "TLS: its key (PEM)"},
+    {"--connect", 0, OPTION_TEXT, "ADDR",
      "TLS: HOST:PORT that answers CONNECT for the production names (https_proxy of the SDK)"},
-    {"--public-url", 0, "URL", "How clients reach this service, if not as they called it"},
-    {"--log", 0, "FILE", "Log to this file instead of standard error"},
-    {"--instance", 0, "NAME",
+    {"--public-url", 0, OPTION_TEXT, "URL",
+     "How clients reach this service, if not as they called it"},
+    {"--log", 0, OPTION_TEXT, "FILE", "Log to this file instead of standard error"},
+    {"--instance", 0, OPTION_TEXT, "NAME",
      "One of several processes that share DIR, a ledger in PostgreSQL and a broker"},
     {0},
 };
@@ -34,13 +38,13 @@ static const struct option_def plain_options[] = {OPTION_DATA, OPTION_STORE, OPT
 static const struct option_def user_add_options[] = {
     OPTION_DATA,
     OPTION_STORE,
-    {"--name", 'n', "TEXT", "The person's name"},
-    {"--email", 'e', "ADDRESS", "E-mail address  [default: the user name]"},
-    {"--organization", 0, "TEXT", "Where the person works"},
-    {"--link", 0, "USER", "Another identity of this user"},
-    {"--admin", 0, NULL, "An administrator of this service"},
-    {"--password-stdin", 0, NULL, "Read the password from standard input"},
-    {"--no-password", 0, NULL, "No sign-in by password"},
+    {"--name", 'n', OPTION_TEXT, "TEXT", "The person's name"},
+    {"--email", 'e', OPTION_TEXT, "ADDRESS", "E-mail address  [default: the user name]"},
+    {"--organization", 0, OPTION_TEXT, "TEXT", "Where the person works"},
+    {"--link", 0, OPTION_TEXT, "USER", "Another identity of this user"},
+    {"--admin", 0, OPTION_FLAG, NULL, "An administrator of this service"},
+    {"--password-stdin", 0, OPTION_FLAG, NULL, "Read the password from standard input"},
+    {"--no-password", 0, OPTION_FLAG, NULL, "No sign-in by password"},
     OPTION_JSON,
     {0},
 };
@@ -48,37 +52,46 @@ static const struct option_def user_add_options[] = {
 static const struct option_def user_passwd_options[] = {
     OPTION_DATA,
     OPTION_STORE,
-    {"--password-stdin", 0, NULL, "Read the password from standard input"},
+    {"--password-stdin", 0, OPTION_FLAG, NULL, "Read the password from standard input"},
     OPTION_JSON,
     {0},
 };
 
 static const struct option_def user_link_options[] = {
-    OPTION_DATA, OPTION_STORE, {"--alone", 0, NULL, "Take USER out of its identity set"},
-    OPTION_JSON, {0},
+    OPTION_DATA,
+    OPTION_STORE,
+    {"--alone", 0, OPTION_FLAG, NULL, "Take USER out of its identity set"},
+    OPTION_JSON,
+    {0},
 };
 
 static const struct option_def switch_options[] = {
-    OPTION_DATA, OPTION_STORE, {"--off", 0, NULL, "The other way round"}, OPTION_JSON, {0},
+    OPTION_DATA, OPTION_STORE, {"--off", 0, OPTION_FLAG, NULL, "The other way round"},
+    OPTION_JSON, {0},
 };
 
 static const struct option_def client_add_options[] = {
     OPTION_DATA,
     OPTION_STORE,
-    {"--as", 0, "USER", "What the client runs is this user's: both form an identity set"},
-    {"--secret-stdin", 0, NULL, "Read the secret from standard input instead of making one"},
-    {"--native", 0, NULL, "A program without a secret, in which people sign in (PKCE)"},
-    {"--redirect-uri", 0, "URL", "Where a browser may return to; may be repeated", .repeats = true},
+    {"--as", 0, OPTION_TEXT, "USER",
+     "What the client runs is this user's: both form an identity set"},
+    {"--secret-stdin", 0, OPTION_FLAG, NULL,
+     "Read the secret from standard input instead of making one"},
+    {"--native", 0, OPTION_FLAG, NULL,
+     "A program without a secret, in which people sign in (PKCE)"},
+    {"--redirect-uri", 0, OPTION_TEXT, "URL", "Where a browser may return to; may be repeated",
+     .repeats = true},
     OPTION_JSON,
     {0},
 };
 
 static const struct option_def env_options[] = {
     OPTION_DATA,
-    {"--url", 0, "URL", "Where users reach the service  [default: where it listens]"},
-    {"--way", 0, "WAY", "local, http or tls  [default: what the URL needs]"},
-    {"--proxy", 0, "URL", "tls: the port that answers CONNECT, as http://HOST:PORT"},
-    {"--ca", 0, "FILE", "tls: the site's CA certificate, as the user's machine has it"},
+    {"--url", 0, OPTION_TEXT, "URL", "Where users reach the service  [default: where it listens]"},
+    {"--way", 0, OPTION_TEXT, "WAY", "local, http or tls  [default: what the URL needs]"},
+    {"--proxy", 0, OPTION_TEXT, "URL", "tls: the port that answers CONNECT, as http://HOST:PORT"},
+    {"--ca", 0, OPTION_TEXT, "FILE",
+     "tls: the site's CA certificate, as the user's machine has it"},
     OPTION_JSON,
     {0},
 };
@@ -87,15 +100,16 @@ static const struct option_def grant_key_options[] = {OPTION_DATA, OPTION_JSON, 
 
 static const struct option_def grant_key_rotate_options[] = {
     OPTION_DATA,
-    {"--days", 0, "N", "How long the old key stays good; 0 = void at once  [default: 30]"},
+    {"--days", 0, OPTION_TEXT, "N",
+     "How long the old key stays good; 0 = void at once  [default: 30]"},
     OPTION_JSON,
     {0},
 };
 
 static const struct option_def broker_options[] = {
     OPTION_DATA,
-    {"--store", 0, "URL", "The ledger of the services  [default: as in service.yaml]"},
-    {"--user", 'u', "NAME", "When started by root: the account that runs it"},
+    {"--store", 0, OPTION_TEXT, "URL", "The ledger of the services  [default: as in service.yaml]"},
+    {"--user", 'u', OPTION_TEXT, "NAME", "When started by root: the account that runs it"},
     {0},
 };
 
@@ -103,11 +117,13 @@ static const struct option_def backup_options[] = {OPTION_DATA, {0}};
 
 static const struct option_def restore_options[] = {
     OPTION_DATA,
-    {"--user", 'u', "NAME",
+    {"--user", 'u', OPTION_TEXT, "NAME",
      "By root: the account that the files belong to  [default: sallyport when it exists, else the "
      "owner of DIR]"},
     {0},
 };
+
+static const struct option_def version_options[] = {OPTION_JSON, {0}};
 
 const struct command commands[] = {
     {.name = "backup",
@@ -301,7 +317,11 @@ const struct command commands[] = {
      .run = cmd_broker},
     {.name = "version",
      .summary = "Show the version of sallyport",
-     .examples = "version",
+     .examples = "version\nversion --json",
+     .options = version_options,
      .run = cmd_version},
+    CLI_COMMAND_COMPLETION(
+        "completion bash > ~/.local/share/bash-completion/completions/sallyport"),
+    CLI_COMMAND_DESCRIBE,
 };
 const size_t commands_count = sizeof(commands) / sizeof(commands[0]);

@@ -1,8 +1,8 @@
 /* run() of every command: one file each, named after it. */
-#ifndef SALLYPORT_CLI_COMMANDS_H
-#define SALLYPORT_CLI_COMMANDS_H
+#ifndef SALLYPORT_SALLYPORT_COMMANDS_H
+#define SALLYPORT_SALLYPORT_COMMANDS_H
 
-#include "cli/sallyport/command.h"
+#include "lib/cli/cli.h"
 
 command_f cmd_backup;
 command_f cmd_client_add;
@@ -30,5 +30,16 @@ command_f cmd_user_list;
 command_f cmd_user_passwd;
 command_f cmd_user_remove;
 command_f cmd_version;
+
+extern const struct command commands[];
+extern const size_t commands_count;
+
+/* main.c: the folder of the service: --data, or SALLYPORT_DATA, or /var/lib/sallyport. */
+const char *args_data(const struct args *a);
+#define OPTION_DATA                                                                                \
+    {                                                                                              \
+        "--data", 'd', OPTION_TEXT, "DIR",                                                         \
+            "The service's folder  [SALLYPORT_DATA, else /var/lib/sallyport]"                      \
+    }
 
 #endif

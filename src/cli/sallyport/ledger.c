@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "cli/sallyport/commands.h"
 #include "lib/base/alloc.h"
 #include "lib/base/fs.h"
 #include "lib/yaml/yaml.h"

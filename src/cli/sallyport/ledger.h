@@ -5,16 +5,16 @@
 #ifndef SALLYPORT_CLI_LEDGER_H
 #define SALLYPORT_CLI_LEDGER_H
 
-#include "cli/sallyport/command.h"
 #include "lib/base/err.h"
 #include "lib/base/json.h"
+#include "lib/cli/cli.h"
 #include "service/store/store.h"
 
 struct ledger;
 
 #define OPTION_STORE                                                                               \
     {                                                                                              \
-        "--store", 0, "URL", "The ledger, if not the one of DIR/service.yaml"                      \
+        "--store", 0, OPTION_TEXT, "URL", "The ledger, if not the one of DIR/service.yaml"         \
     }
 
 /* Settings of DIR/service.yaml: NULL with err->text "" when there is no such file. */

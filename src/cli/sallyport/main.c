@@ -1,66 +1,72 @@
 /* sallyport: the commands that are ours; what users of the original know is
  * globus-compute-endpoint. */
+#include <stdlib.h>
 #include <string.h>
 
-#include "cli/sallyport/command.h"
+#include "cli/sallyport/commands.h"
 #include "lib/base/log.h"
 
-/* The entry whose words argv begins with, the longest name first; *words: how many they are. */
-static const struct command *find(int argc, char **argv, int *words)
+static const struct option_def shared_options[] = {
+    {"--debug", 0, OPTION_FLAG, NULL, "Log more"},
+    {"--help", 'h', OPTION_FLAG, NULL, "Show this message and exit."},
+    {0},
+};
+
+static const char man_head[] =
+    ".SH NAME\n"
+    "sallyport \\- web service for the Globus Compute SDK and endpoints, and its administration\n"
+    ".SH SYNOPSIS\n"
+    ".B sallyport\n"
+    "COMMAND [OPTIONS] [ARGS]...\n"
+    ".SH DESCRIPTION\n"
+    "Runs the service that Globus Compute SDKs and endpoints of a site talk to, and keeps its "
+    "users,\n"
+    "clients and sign-ins.  The service's folder is \\fI/var/lib/sallyport\\fR unless \\-\\-data "
+    "or\n"
+    "SALLYPORT_DATA names another.  Run by root, commands take on the account that owns the "
+    "folder.\n"
+    ".SH COMMANDS\n";
+
+static const char man_tail[] =
+    ".SH ENVIRONMENT\n"
+    ".TP\n.B SALLYPORT_DATA\nThe service's folder.\n"
+    ".TP\n.B NO_COLOR\nWhen it is set, nothing is coloured.\n"
+    ".SH FILES\n"
+    ".TP\n.I DIR/service.yaml\nSettings; options win.\n"
+    ".TP\n.I DIR/ledger.db\nUsers, tokens, endpoints, tasks, unless a PostgreSQL is named.\n"
+    ".SH EXIT STATUS\n"
+    "0 done; 1 an error that has been printed; 2 wrong usage.\n"
+    ".SH SEE ALSO\n"
+    ".BR globus\\-compute\\-endpoint (1)\n";
+
+const char *args_data(const struct args *a)
 {
-    const struct command *found = NULL;
-    for (size_t i = 0; i < commands_count; i++) {
-        const char *name = commands[i].name;
-        const char *space = strchr(name, ' ');
-        size_t first = space ? (size_t)(space - name) : strlen(name);
-        if (strlen(argv[0]) != first || strncmp(argv[0], name, first) != 0)
-            continue;
-        if (space && (argc < 2 || strcmp(argv[1], space + 1) != 0))
-            continue;
-        if (!found || space) {
-            found = &commands[i];
-            *words = space ? 2 : 1;
-        }
-    }
-    return found;
+    const char *given = args_get(a, "--data");
+    const char *env = getenv("SALLYPORT_DATA");
+    return given ? given : env && *env ? env : "/var/lib/sallyport";
 }
 
-static bool is_group(const char *word)
+static void ready(const struct args *a)
 {
-    size_t n = strlen(word);
-    for (size_t i = 0; i < commands_count; i++)
-        if (strncmp(commands[i].name, word, n) == 0 && commands[i].name[n] == ' ')
-            return true;
-    return false;
-}
-
-static bool is_help(const char *word)
-{
-    return strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0;
+    log_init("MainProcess", args_has(a, "--debug") ? LOG_L_DEBUG : LOG_L_WARNING);
+    log_console(true, false);
 }
 
 int main(int argc, char **argv)
 {
-    struct args args;
-    int words;
-    if (argc < 2 || is_help(argv[1])) {
-        help_all(argc < 2, NULL);
-        return argc < 2 ? 2 : 0;
-    }
-    if (strcmp(argv[1], "--version") == 0)
+    const struct program program = {
+        .title = "sallyport",
+        .commands = commands,
+        .count = commands_count,
+        .shared = shared_options,
+        .synopsis = "COMMAND [OPTIONS] [ARGS]...",
+        .examples = "serve --data ./data\nuser add alice@example.org\nenv",
+        .man_head = man_head,
+        .man_tail = man_tail,
+        .version = SALLYPORT_VERSION,
+        .ready = ready,
+    };
+    if (argc > 1 && strcmp(argv[1], "--version") == 0)
         argv[1] += 2;
-    const struct command *c = find(argc - 1, argv + 1, &words);
-    if (!c && is_group(argv[1])) {
-        bool asked = argc > 2 && is_help(argv[2]);
-        help_all(!asked, argv[1]);
-        return asked ? 0 : argc > 2 ? usage(NULL, "No such command '%s %s'.", argv[1], argv[2]) : 2;
-    }
-    if (!c)
-        return usage(NULL, "No such command '%s'.", argv[1]);
-    int rc = args_parse(&args, c, argc - words, argv + words);
-    if (rc)
-        return rc - 1;
-    log_init("MainProcess", args.debug ? LOG_L_DEBUG : LOG_L_WARNING);
-    log_console(true, false);
-    return c->run(&args);
+    return cli_main(&program, argc, argv);
 }

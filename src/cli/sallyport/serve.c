@@ -22,7 +22,7 @@ static int run(const struct args *a, const char *mode)
     }
     for (size_t i = 0; i < a->n_values; i++) {
         argv[n++] = xstrdup(a->values[i].def->name);
-        if (a->values[i].def->metavar)
+        if (a->values[i].def->metavar != NULL)
             argv[n++] = xstrdup(a->values[i].value);
     }
     argv[n] = NULL;

@@ -8,12 +8,6 @@
 
 #define COLUMNS_MAX 12
 
-void show_json(struct json_object *o)
-{
-    puts(json_object_to_json_string_ext(o, JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_SPACED |
-                                               JSON_C_TO_STRING_NOSLASHESCAPE));
-}
-
 static char *cell(struct json_object *row, const struct show_column *column)
 {
     struct json_object *value = json_at(row, column->key);

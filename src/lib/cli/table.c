@@ -1,5 +1,5 @@
 /* See table.h. */
-#include "cli/gce/table.h"
+#include "lib/cli/table.h"
 
 #include <ctype.h>
 #include <stdbool.h>

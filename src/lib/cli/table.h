@@ -1,6 +1,6 @@
 /* Tables drawn with + - | =, headers centred, cells left, as the original's. */
-#ifndef SALLYPORT_GCE_TABLE_H
-#define SALLYPORT_GCE_TABLE_H
+#ifndef SALLYPORT_CLI_TABLE_H
+#define SALLYPORT_CLI_TABLE_H
 
 #include <stdio.h>
 

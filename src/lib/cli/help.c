@@ -6,9 +6,10 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
-#include "cli/gce/command.h"
+#include "lib/cli/private.h"
 
 #define INDENT_TEXT 2
+#define COLUMN_MAX 32
 
 static int width(void)
 {
@@ -59,6 +60,23 @@ static void entry(FILE *out, const char *left, const char *help, int column)
     wrapped(out, help, column, column);
 }
 
+/* A heading, bold on a terminal. */
+static void heading(FILE *out, const char *text)
+{
+    bool bold = cli_colours(fileno(out));
+    fprintf(out, "\n%s%s%s\n", bold ? "\033[1m" : "", text, bold ? "\033[m" : "");
+}
+
+static void examples(FILE *out, const char *text)
+{
+    heading(out, "Examples:");
+    for (const char *line = text; line && *line;) {
+        size_t n = strcspn(line, "\n");
+        fprintf(out, "  $ %s %.*s\n", cli_name(), (int)n, line);
+        line += n + (line[n] == '\n');
+    }
+}
+
 void help_option_left(const struct option_def *o, char *out, size_t size)
 {
     char letter[8] = "";
@@ -86,54 +104,67 @@ static int widest(const struct option_def *o, int least)
         if (!o->hidden && (int)strlen(left) + 4 > least)
             least = (int)strlen(left) + 4;
     }
-    return least > 32 ? 32 : least;
+    return least > COLUMN_MAX ? COLUMN_MAX : least;
 }
 
 static void usage_line(FILE *out, const struct command *c)
 {
     if (!c)
-        fprintf(out, "Usage: %s [OPTIONS] COMMAND [ARGS]...\n", command_program());
+        fprintf(out, "Usage: %s %s\n", cli_name(), cli_program->synopsis);
     else
-        fprintf(out, "Usage: %s %s [OPTIONS]%s%s%s%s\n", command_program(), c->name,
-                c->operand ? (c->rest ? " " : " [") : "", c->operand ? c->operand : "",
-                c->operand && !c->rest ? "]" : "", c->rest ? " [ARGS]..." : "");
+        fprintf(out, "Usage: %s %s [OPTIONS]%s%s%s\n", cli_name(), c->name, c->operands ? " " : "",
+                c->operands ? c->operands : "", c->rest ? " [ARGS]..." : "");
 }
 
-void help_usage(const struct command *c)
+/* Commands that have -h say no more, as the original's. */
+static bool has_short_help(const struct command *c)
+{
+    for (const struct option_def *o = cli_shared(c); o->name; o++)
+        if (o->letter == 'h')
+            return true;
+    return false;
+}
+
+static void help_usage(const struct command *c)
 {
     usage_line(stderr, c);
     if (!c)
-        fprintf(stderr, "Try '%s --help' for help.\n", command_program());
-    else if (!c->common && !c->rest)
-        fprintf(stderr, "Try '%s %s --help' for help.\n", command_program(), c->name);
+        fprintf(stderr, "Try '%s --help' for help.\n", cli_name());
+    else if (!has_short_help(c))
+        fprintf(stderr, "Try '%s %s --help' for help.\n", cli_name(), c->name);
     fputc('\n', stderr);
 }
 
-void help_all(bool to_stderr)
+static bool is_shown(const struct command *c, const char *prefix)
 {
+    size_t n = prefix ? strlen(prefix) : 0;
+    return !c->hidden && (!prefix || (strncmp(c->name, prefix, n) == 0 && c->name[n] == ' '));
+}
+
+void help_all(const struct program *p, bool to_stderr, const char *prefix)
+{
+    static const struct option_def help[] = {
+        {"--help", 0, OPTION_FLAG, NULL, "Show this message and exit."}, {NULL}};
     FILE *out = to_stderr ? stderr : stdout;
-    int column = 0;
+    int column = 0, left = widest(p->group, widest(help, 0));
     usage_line(out, NULL);
-    fprintf(out, "\nOptions:\n"
-                 "  -c, --config-dir TEXT  override default config dir\n"
-                 "  --help                 Show this message and exit.\n"
-                 "\nCommands:\n");
-    for (size_t i = 0; i < commands_count; i++)
-        if (!commands[i].hidden && (int)strlen(commands[i].name) + 4 > column)
-            column = (int)strlen(commands[i].name) + 4;
-    for (size_t i = 0; i < commands_count; i++)
-        if (!commands[i].hidden)
-            entry(out, commands[i].name, commands[i].summary, column);
-    fprintf(out,
-            "\nExamples:\n"
-            "  $ %s configure --multi-user my_endpoint\n"
-            "  $ %s start my_endpoint --log-to-console\n",
-            command_program(), command_program());
+    heading(out, "Options:");
+    options(out, p->group, left);
+    options(out, help, left);
+    heading(out, "Commands:");
+    for (size_t i = 0; i < p->count; i++)
+        if (is_shown(&p->commands[i], prefix) && (int)strlen(p->commands[i].name) + 4 > column)
+            column = (int)strlen(p->commands[i].name) + 4;
+    for (size_t i = 0; i < p->count; i++)
+        if (is_shown(&p->commands[i], prefix))
+            entry(out, p->commands[i].name, p->commands[i].summary, column);
+    if (!prefix)
+        examples(out, p->examples);
 }
 
 void help_command(const struct command *c)
 {
-    const struct option_def *last = options_of_all(c);
+    const struct option_def *last = cli_shared(c);
     int column = widest(c->options, widest(last, 0));
     usage_line(stdout, c);
     printf("\n%*s", INDENT_TEXT, "");
@@ -142,15 +173,10 @@ void help_command(const struct command *c)
         printf("\n%*s", INDENT_TEXT, "");
         wrapped(stdout, c->text, INDENT_TEXT, INDENT_TEXT);
     }
-    printf("\nOptions:\n");
+    heading(stdout, "Options:");
     options(stdout, c->options, column);
     options(stdout, last, column);
-    printf("\nExamples:\n");
-    for (const char *line = c->examples; *line;) {
-        size_t n = strcspn(line, "\n");
-        printf("  $ %s %.*s\n", command_program(), (int)n, line);
-        line += n + (line[n] == '\n');
-    }
+    examples(stdout, c->examples);
 }
 
 int fail(const char *fmt, ...)
