@@ -12,6 +12,7 @@
 #include "lib/base/fs.h"
 #include "lib/base/log.h"
 #include "service/broker/node.h"
+#include "service/http/cert.h"
 
 #define NODE_STOP_US LOOP_S(20)
 
@@ -90,6 +91,13 @@ static void on_stop(void *arg)
     node_stop(r->node, NODE_STOP_US, gone, r);
 }
 
+static void on_reload(void *arg)
+{
+    struct run *r = arg;
+    if (r->node)
+        node_reload_tls(r->node);
+}
+
 static void listening(void *arg)
 {
     struct run *r = arg;
@@ -147,6 +155,9 @@ static int start(struct run *r, const struct service_config *config, struct err 
 {
     autofree char *folder = xasprintf("%s/broker", config->data_dir);
     autofree char *url = NULL;
+    if (config->broker.cert_file && cert_check(config->broker.cert_file, config->broker.key_file,
+                                               config->broker.client_host, err) < 0)
+        return err_prefix(err, "broker.tls");
     if (start_backend(r, config, &url, err) < 0)
         return -1;
     struct attached a = {0};
@@ -189,6 +200,7 @@ int attached_main(const struct service_config *config, struct loop *l)
     }
     loop_signal(l, SIGTERM, on_stop, &r);
     loop_signal(l, SIGINT, on_stop, &r);
+    loop_signal(l, SIGHUP, on_reload, &r);
     if (start(&r, config, &err) < 0) {
         fprintf(stderr, "Error: %s\n", err.text);
         finish(&r);

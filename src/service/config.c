@@ -345,6 +345,8 @@ int service_config_read(struct service_config *c, int argc, char **argv, struct 
         return -1;
     if (!c->cert_file != !c->key_file)
         return err_set(err, "TLS needs both a certificate and its key");
+    if (!c->broker.cert_file != !c->broker.key_file)
+        return err_set(err, "broker.tls needs both cert and key");
     if (c->connect && !c->cert_file)
         return err_set(err, "the CONNECT port needs TLS: a certificate and its key");
     if (!c->store_url)

@@ -24,6 +24,7 @@
 #include "lib/base/pidfile.h"
 #include "service/broker/node.h"
 #include "service/attached.h"
+#include "service/http/cert.h"
 #include "service/http/listen.h"
 #include "service/http/tunnel.h"
 #include "service/web/web.h"
@@ -168,6 +169,23 @@ static int start_node(struct service *s, const char *backend_url, struct err *er
     return s->node ? 0 : -1;
 }
 
+/* Our own way to the private node.  With TLS it is that of the clients: the certificate's name,
+ * and the CA that signed it. */
+static char *private_url(struct service *s, const char *password, const char *host, int port,
+                         struct err *err)
+{
+    const struct service_config *c = &s->config;
+    if (!c->broker.cert_file)
+        return xasprintf("amqp://%s:%s@%s:%d/%%2F", SERVICE_USER, password, host, port);
+    if (cert_check(c->broker.cert_file, c->broker.key_file, host, err) < 0) {
+        err_prefix(err, "broker.tls");
+        return NULL;
+    }
+    autofree char *plain =
+        xasprintf("amqps://%s:%s@%s:%d/%%2F", SERVICE_USER, password, host, port);
+    return broker_url_with_ca(plain, c->broker.ca_file, err);
+}
+
 static int start_broker(struct service *s, struct err *err)
 {
     char password[CREDS_PASSWORD];
@@ -205,8 +223,9 @@ static int start_broker(struct service *s, struct err *err)
         if (!host)
             host = strcmp(s->config.broker.listen, "0.0.0.0") == 0 ? "127.0.0.1"
                                                                    : s->config.broker.listen;
-        url = xasprintf("%s://%s:%s@%s:%d/%%2F", s->config.broker.cert_file ? "amqps" : "amqp",
-                        SERVICE_USER, password, host, port);
+        url = private_url(s, password, host, port, err);
+        if (!url)
+            goto out;
         address = xasprintf("%s:%d/%%2F", host, port);
     }
     struct broker_opts opts = {
@@ -229,6 +248,15 @@ out:
     free(address);
     explicit_bzero(password, sizeof(password));
     return rc;
+}
+
+/* The host of an https URL: what the certificate has to be for. */
+static char *https_host(const char *url)
+{
+    if (!url || strncmp(url, "https://", 8) != 0)
+        return NULL;
+    bool bracketed = url[8] == '[';
+    return xstrndup(url + 8 + bracketed, strcspn(url + 8 + bracketed, bracketed ? "]" : ":/"));
 }
 
 /* Sockets that a supervisor holds and hands down: no connection is lost while we restart, and
@@ -274,6 +302,7 @@ static int start(struct service *s, struct err *err)
         return -1;
     api_on_ready(s->api, announce, s);
     api_on_kick(s->api, kick, s);
+    autofree char *host = https_host(s->config.public_url);
     if (take_sockets(s, err) < 0)
         return -1;
     struct server_opts http = {.addresses = s->config.listen,
@@ -281,6 +310,7 @@ static int start(struct service *s, struct err *err)
                                .n_fds = s->n_fds,
                                .cert_file = s->config.cert_file,
                                .key_file = s->config.key_file,
+                               .host = host,
                                .behind_proxy = s->config.behind_proxy,
                                .proxies = s->config.proxies};
     s->server = server_create(s->loop, &http, err);
@@ -352,8 +382,12 @@ static void on_stop(void *arg)
 
 static void on_reopen(void *arg)
 {
-    (void)arg;
+    struct service *s = arg;
     log_reopen();
+    if (s->server)
+        server_reload(s->server);
+    if (s->node)
+        node_reload_tls(s->node);
 }
 
 static void finish(struct service *s)

@@ -11,6 +11,7 @@ import urllib.request
 
 import pytest
 
+from support.certificates import Authority
 from support.process import Daemon, free_port, wait_for
 from support.rabbit import why_not as no_rabbit
 from support.sdk import run_script
@@ -103,21 +104,6 @@ def test_another_host_over_plain_http(open_house):
     run_script(SCRIPT, environment).check()
 
 
-def make_certificates(folder: pathlib.Path) -> tuple[pathlib.Path, pathlib.Path, pathlib.Path]:
-    """As docs/connecting.md tells it: CA, certificate, key."""
-    def openssl(*words):
-        subprocess.run(["openssl", *words], check=True, capture_output=True, timeout=60, cwd=folder)
-
-    names = "subjectAltName=DNS:compute.api.globus.org,DNS:auth.globus.org,DNS:localhost,IP:127.0.0.1"
-    (folder / "names").write_text(names + "\nextendedKeyUsage=serverAuth\n")
-    openssl("req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "30", "-subj", "/CN=Site CA",
-            "-keyout", "ca.key", "-out", "ca.pem")
-    openssl("req", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=localhost", "-keyout", "site.key", "-out", "site.csr")
-    openssl("x509", "-req", "-in", "site.csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-days", "30",
-            "-extfile", "names", "-out", "site.pem")
-    return folder / "ca.pem", folder / "site.pem", folder / "site.key"
-
-
 def connect(port: int, request: bytes) -> bytes:
     with socket.create_connection(("127.0.0.1", port), timeout=20) as s:
         try:
@@ -129,7 +115,8 @@ def connect(port: int, request: bytes) -> bytes:
 
 def test_tls(open_house, folder):
     """Recipe C, A3: the production names over TLS, with the site's own CA."""
-    ca, cert, key = make_certificates(folder)
+    authority = Authority(folder / "ca")
+    ca, (cert, key) = authority.pem, authority.sign("site")
     port, tunnel = free_port(), free_port()
     url = f"https://localhost:{port}/"
     house = open_house("--listen", f"127.0.0.1:{port}", "--cert", str(cert), "--key", str(key),

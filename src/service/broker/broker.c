@@ -297,6 +297,26 @@ static void percent(struct buf *b, const char *s)
     }
 }
 
+static void add_ca(struct buf *url, const char *pem)
+{
+    autofree char *literal = xasprintf("{'cadata': '''%s'''}", pem);
+    buf_str(url, "?ssl_options=");
+    percent(url, literal);
+}
+
+char *broker_url_with_ca(const char *url, const char *ca_file, struct err *err)
+{
+    struct buf b = BUF_INIT;
+    char *pem = NULL;
+    if (topology_ca(ca_file, &pem, err) < 0)
+        return NULL;
+    buf_str(&b, url);
+    if (pem)
+        add_ca(&b, pem);
+    free(pem);
+    return buf_take(&b);
+}
+
 char *broker_url(const struct broker *b, const char *principal, const char *password)
 {
     struct buf url = BUF_INIT;
@@ -305,11 +325,8 @@ char *broker_url(const struct broker *b, const char *principal, const char *pass
     buf_char(&url, ':');
     percent(&url, password);
     buf_fmt(&url, "@%s", b->client_address);
-    if (b->client_tls && b->ca_pem) {
-        autofree char *literal = xasprintf("{'cadata': '''%s'''}", b->ca_pem);
-        buf_str(&url, "?ssl_options=");
-        percent(&url, literal);
-    }
+    if (b->client_tls && b->ca_pem)
+        add_ca(&url, b->ca_pem);
     return buf_take(&url);
 }
 

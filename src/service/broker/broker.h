@@ -74,6 +74,8 @@ void broker_queue_delete(struct broker *b, enum broker_queue kind, const char *i
 
 /* ---- for clients ---- */
 
+/* An AMQP URL that brings its CA along; ca_file may be NULL.  Caller frees; NULL with err. */
+char *broker_url_with_ca(const char *url, const char *ca_file, struct err *err);
 /* "amqp://ep.<id>:...@host:port/vhost"; caller frees. */
 char *broker_url(const struct broker *b, const char *principal, const char *password);
 /* The three or four objects of amqp.md 3 for an endpoint. */

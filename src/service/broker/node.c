@@ -40,7 +40,8 @@ static const char *const port_names[PORT_COUNT] = {"amqp", "dist", "epmd"};
 struct node {
     struct loop *loop;
     char *folder, *home; /* RabbitMQ's installed tree */
-    char *name;          /* Erlang's name of the node */
+    char *cert_file, *key_file;
+    char *name; /* Erlang's name of the node */
     int ports[PORT_COUNT];
     uid_t uid;
     gid_t gid;
@@ -152,24 +153,38 @@ static int put_folder(struct node *n, const char *name, struct err *err)
     return give(n, path, err);
 }
 
-static void write_tls(struct buf *b, const struct node_opts *o, int port)
+/* Copies that the node's account can read; the site's key stays as closed as it is. */
+static int copy_tls(struct node *n, struct err *err)
+{
+    autobuf struct buf cert = BUF_INIT, key = BUF_INIT;
+    int rc = fs_read(n->cert_file, 1 << 20, &cert, err) < 0 ||
+                     fs_read(n->key_file, 1 << 20, &key, err) < 0 ||
+                     put_file(n, "tls.crt", &cert, err) < 0 || put_file(n, "tls.key", &key, err) < 0
+                 ? -1
+                 : 0;
+    if (key.data)
+        explicit_bzero(key.data, key.len);
+    return rc;
+}
+
+static void write_tls(const struct node *n, struct buf *b, const struct node_opts *o, int port)
 {
     buf_fmt(b,
             "listeners.tcp = none\n"
             "listeners.ssl.1 = %s:%d\n"
-            "ssl_options.certfile = %s\n"
-            "ssl_options.keyfile = %s\n"
-            "ssl_options.cacertfile = %s\n"
+            "ssl_options.certfile = %s/tls.crt\n"
+            "ssl_options.keyfile = %s/tls.key\n"
+            "ssl_options.cacertfile = %s/tls.crt\n"
             "ssl_options.verify = verify_none\n"
             "ssl_options.fail_if_no_peer_cert = false\n",
-            o->listen, port, o->cert_file, o->key_file, o->cert_file);
+            o->listen, port, n->folder, n->folder, n->folder);
 }
 
 static int write_conf(struct node *n, const struct node_opts *o, struct err *err)
 {
     autobuf struct buf b = BUF_INIT, plugins = BUF_INIT, advanced = BUF_INIT;
     if (o->cert_file)
-        write_tls(&b, o, n->ports[PORT_AMQP]);
+        write_tls(n, &b, o, n->ports[PORT_AMQP]);
     else
         buf_fmt(&b, "listeners.tcp.1 = %s:%d\n", o->listen, n->ports[PORT_AMQP]);
     /* consumer_timeout: a task that runs for days stays unacknowledged for days.
@@ -199,7 +214,8 @@ static int write_conf(struct node *n, const struct node_opts *o, struct err *err
     buf_str(&plugins, "[rabbitmq_auth_backend_http,rabbitmq_auth_backend_cache].\n");
     buf_str(&advanced, "[].\n");
     if (put_folder(n, "", err) < 0 || put_folder(n, "log", err) < 0 ||
-        put_folder(n, "home", err) < 0 || put_folder(n, "data", err) < 0)
+        put_folder(n, "home", err) < 0 || put_folder(n, "data", err) < 0 ||
+        (n->cert_file && copy_tls(n, err) < 0))
         return -1;
     return put_file(n, "rabbitmq.conf", &b, err) < 0 ||
                    put_file(n, "enabled_plugins", &plugins, err) < 0 ||
@@ -438,6 +454,8 @@ struct node *node_start(struct loop *l, const struct node_opts *opts, struct err
     n->probe = loop_timer_create(l, probe_cb, n);
     n->listening = opts->listening;
     n->listening_arg = opts->arg;
+    n->cert_file = opts->cert_file ? xstrdup(opts->cert_file) : NULL;
+    n->key_file = opts->key_file ? xstrdup(opts->key_file) : NULL;
     n->folder = realpath(opts->folder, NULL);
     if (!n->folder && fs_mkdirs(opts->folder, 0711, err) == 0)
         n->folder = realpath(opts->folder, NULL);
@@ -469,6 +487,13 @@ struct node *node_of(struct loop *l, const char *folder, struct err *err)
         return NULL;
     }
     return n;
+}
+
+void node_reload_tls(struct node *n)
+{
+    struct err err = ERR_INIT;
+    if (n->cert_file && copy_tls(n, &err) < 0)
+        log_error("event=certificate of the broker: the old one stays in use: %s", err.text);
 }
 
 int node_port(const struct node *n)
@@ -544,6 +569,8 @@ void node_destroy(struct node *n)
     loop_timer_destroy(n->probe);
     loop_timer_destroy(n->stop_timer);
     free(n->folder);
+    free(n->cert_file);
+    free(n->key_file);
     free(n->home);
     free(n->name);
     free(n);

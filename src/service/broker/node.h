@@ -25,6 +25,8 @@ struct node_opts {
 
 /* Writes the configuration and starts it; it takes seconds until it accepts connections. */
 struct node *node_start(struct loop *l, const struct node_opts *opts, struct err *err);
+/* Takes the certificate's files again; new connections get it within minutes. */
+void node_reload_tls(struct node *n);
 int node_port(const struct node *n);
 int node_free_port(void); /* of 127.0.0.1; 0 = none */
 /* Runs rabbitmqctl with these words, in the background; failures are logged. */

@@ -12,6 +12,7 @@
 #include <sys/socket.h>
 
 #include "lib/base/buf.h"
+#include "service/http/cert.h"
 #include "service/http/router.h"
 #include "service/http/server.h"
 #include "service/http/target.h"
@@ -74,6 +75,7 @@ struct server {
     size_t n_listeners;
     bool tls, behind_proxy, quiet, draining;
     const char *const *proxies;
+    struct cert *cert;       /* NULL = plain */
     struct loop_timer *tick; /* libmicrohttpd's own timeouts */
     struct loop_timer *sweep;
     struct loop_timer *drain_timer;

@@ -420,44 +420,36 @@ static void mhd_log(void *arg, const char *fmt, va_list ap)
 
 /* fd: the listening socket, ours from here on. */
 static int listener_start(struct server *s, struct listener *l, int fd,
-                          const struct server_opts *opts, const char *cert, const char *key,
-                          struct err *err)
+                          const struct server_opts *opts, struct err *err)
 {
     size_t max = opts->connections_max ? opts->connections_max : 20000;
     struct MHD_OptionItem tls[] = {
-        {MHD_OPTION_HTTPS_MEM_CERT, 0, (void *)(uintptr_t)cert},
-        {MHD_OPTION_HTTPS_MEM_KEY, 0, (void *)(uintptr_t)key},
+        {MHD_OPTION_HTTPS_CERT_CALLBACK, 0, cert_callback()},
         {MHD_OPTION_END, 0, NULL},
     };
     struct MHD_OptionItem none[] = {{MHD_OPTION_END, 0, NULL}};
     l->server = s;
     l->port = listen_port(fd);
     l->daemon = MHD_start_daemon(
-        MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG | (cert ? MHD_USE_TLS : 0), 0,
-        NULL, NULL, access_cb, s, MHD_OPTION_EXTERNAL_LOGGER, mhd_log, s, MHD_OPTION_LISTEN_SOCKET,
-        fd, MHD_OPTION_CONNECTION_LIMIT, (unsigned)max, MHD_OPTION_CONNECTION_TIMEOUT, 75u,
-        MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)32 << 10, MHD_OPTION_URI_LOG_CALLBACK,
-        target_cb, s, MHD_OPTION_NOTIFY_COMPLETED, over_cb, s, MHD_OPTION_NOTIFY_CONNECTION,
-        connection_cb, s, MHD_OPTION_ARRAY, cert ? tls : none, MHD_OPTION_END);
+        MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG | (s->cert ? MHD_USE_TLS : 0),
+        0, NULL, NULL, access_cb, s, MHD_OPTION_EXTERNAL_LOGGER, mhd_log, s,
+        MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_CONNECTION_LIMIT, (unsigned)max,
+        MHD_OPTION_CONNECTION_TIMEOUT, 75u, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)32 << 10,
+        MHD_OPTION_URI_LOG_CALLBACK, target_cb, s, MHD_OPTION_NOTIFY_COMPLETED, over_cb, s,
+        MHD_OPTION_NOTIFY_CONNECTION, connection_cb, s, MHD_OPTION_ARRAY, s->cert ? tls : none,
+        MHD_OPTION_END);
     if (!l->daemon) {
         close(fd);
-        return err_set(err, "port %d: the HTTP library can't start%s", l->port,
-                       cert ? "; do the TLS certificate and its key fit?" : "");
+        return err_set(err, "port %d: the HTTP library can't start", l->port);
     }
     const union MHD_DaemonInfo *info = MHD_get_daemon_info(l->daemon, MHD_DAEMON_INFO_EPOLL_FD);
     l->io = loop_io_create(s->loop, info->epoll_fd, EPOLLIN, ready_cb, l);
     return 0;
 }
 
-static int read_pem(const char *path, struct buf *b, struct err *err)
-{
-    return path ? fs_read(path, 1 << 20, b, err) : 0;
-}
-
 struct server *server_create(struct loop *l, const struct server_opts *opts, struct err *err)
 {
     struct server *s = xcalloc(1, sizeof(*s));
-    autobuf struct buf cert = BUF_INIT, key = BUF_INIT;
     size_t n = 0;
     s->loop = l;
     s->router = router_create();
@@ -473,22 +465,20 @@ struct server *server_create(struct loop *l, const struct server_opts *opts, str
         n++;
     n += opts->n_fds;
     s->listeners = xcalloc(n + 1, sizeof(*s->listeners));
-    if (read_pem(opts->cert_file, &cert, err) < 0 || read_pem(opts->key_file, &key, err) < 0)
+    if (opts->cert_file)
+        s->cert = cert_open(l, opts->cert_file, opts->key_file, opts->host, err);
+    if (opts->cert_file && !s->cert)
         goto fail;
     for (size_t i = 0; i < n; i++) {
         int fd =
             opts->n_fds ? opts->fds[i] : listen_at(opts->addresses[i], s->listeners[0].port, err);
-        if (fd < 0 || listener_start(s, &s->listeners[i], fd, opts, cert.data, key.data, err) < 0)
+        if (fd < 0 || listener_start(s, &s->listeners[i], fd, opts, err) < 0)
             goto fail;
         s->n_listeners++;
     }
-    if (key.data)
-        explicit_bzero(key.data, key.len);
     server_kick(s);
     return s;
 fail:
-    if (key.data)
-        explicit_bzero(key.data, key.len);
     server_destroy(s);
     return NULL;
 }
@@ -551,6 +541,12 @@ void server_drain(struct server *s, uint64_t timeout_us, loop_f *done, void *arg
     server_kick(s);
 }
 
+void server_reload(struct server *s)
+{
+    if (s->cert)
+        cert_reload(s->cert);
+}
+
 void server_destroy(struct server *s)
 {
     struct req *r;
@@ -571,6 +567,7 @@ void server_destroy(struct server *s)
     loop_timer_destroy(s->drain_timer);
     loop_timer_destroy(s->ping);
     router_destroy(s->router);
+    cert_close(s->cert);
     free(s->listeners);
     if (!s->kicked) /* else run() is under way and frees it */
         free(s);

@@ -36,6 +36,7 @@ struct server_opts {
     const int *fds; /* listening sockets instead of addresses: the server's from here on */
     size_t n_fds;
     const char *cert_file, *key_file; /* TLS; NULL = plain */
+    const char *host;                 /* that the certificate has to name; NULL = any */
     size_t connections_max;           /* 0 = 20000 */
     bool behind_proxy;                /* believe X-Forwarded-For and -Proto of this host ... */
     const char *const *proxies;       /* ... and of these addresses; NULL-terminated, or NULL */
@@ -61,6 +62,8 @@ int server_adopt(struct server *s, int fd, const struct sockaddr *address, unsig
 /* Stops accepting, finishes what is there (up to timeout_us), then done. */
 void server_drain(struct server *s, uint64_t timeout_us, loop_f *done, void *arg);
 void server_destroy(struct server *s);
+/* The certificate's files have changed; without TLS nothing happens. */
+void server_reload(struct server *s);
 
 /* ---- the request ---- */
 void *req_arg(struct req *r);
