@@ -49,6 +49,8 @@ static const struct key {
     {"limits.requests_burst", NUMBER, 1, 1000000},
     {"limits.tasks_per_second", NUMBER, 0, 10000000},
     {"limits.tasks_burst", NUMBER, 1, 100000000},
+    {"clients.min_sdk", TEXT, 0, 0},
+    {"clients.min_endpoint", TEXT, 0, 0},
     {"auth", ANY, 0, 0},
 };
 
@@ -171,6 +173,8 @@ static void take_file(struct service_config *c)
     a->rate_burst = (unsigned)number(c, "limits.requests_burst", a->rate_burst);
     a->tasks_per_s = (unsigned)number(c, "limits.tasks_per_second", a->tasks_per_s);
     a->tasks_burst = (unsigned)number(c, "limits.tasks_burst", a->tasks_burst);
+    a->min_sdk = json_str_or(f, "clients.min_sdk", a->min_sdk);
+    a->min_endpoint = json_str_or(f, "clients.min_endpoint", a->min_endpoint);
     c->auth = json_at(f, "auth");
     take_list(list, c->listen);
     take_list(json_at(f, "proxies"), c->proxies);

@@ -13,6 +13,9 @@ const struct api_settings api_settings_default = {
     .tasks_per_s = 10000,
     .tasks_burst = 100000,
     .start_timeout_s = 45,
+    /* The first releases that speak this interface with template endpoints. */
+    .min_sdk = "2.0.0",
+    .min_endpoint = "2.0.0",
 };
 
 #define SUBMIT_BODY (BODY_SUBMIT_MAX + (2u << 20))

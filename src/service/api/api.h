@@ -18,10 +18,11 @@ struct api_settings {
     /* Tasks for an endpoint that is not online: wait in the ledger (true), or refuse the submit. */
     bool offline_wait;
     uint64_t task_days; /* how long a task may wait for its endpoint, and a result for its user */
-    size_t payload_file_min;           /* bytes; larger payloads and results go to files */
-    unsigned rate_per_s, rate_burst;   /* requests of one person */
-    unsigned tasks_per_s, tasks_burst; /* tasks of one person */
-    unsigned start_timeout_s;          /* for a user endpoint's check-in; below 55 */
+    size_t payload_file_min;            /* bytes; larger payloads and results go to files */
+    unsigned rate_per_s, rate_burst;    /* requests of one person */
+    unsigned tasks_per_s, tasks_burst;  /* tasks of one person */
+    unsigned start_timeout_s;           /* for a user endpoint's check-in; below 55 */
+    const char *min_sdk, *min_endpoint; /* oldest releases that are served, like "4.10.0" */
     const char *data_dir;
     /* Several processes share the ledger: where this one runs, which no two do at a time. NULL: it
      * is the only one. */

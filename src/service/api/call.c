@@ -43,10 +43,17 @@ void call_reply(struct call *c, int status, struct json_object *body)
     call_end(c);
 }
 
+static void send_retry(struct call *c)
+{
+    char text[16];
+    snprintf(text, sizeof(text), "%u", c->retry_s ? c->retry_s : 1);
+    reply_header(c->req, "Retry-After", text);
+}
+
 static void send_error(struct call *c)
 {
     if (c->status == 429 || c->status == 503)
-        reply_header(c->req, "Retry-After", "1");
+        send_retry(c);
     reply_error(c->req, c->status, c->code, "%s", c->message);
     call_end(c);
 }
@@ -68,6 +75,14 @@ void call_error(struct call *c, int status, const char *code, const char *fmt, .
     set_error(c, status, code, fmt, ap);
     va_end(ap);
     send_error(c);
+}
+
+void call_limited(struct call *c, const char *what, unsigned wait_s)
+{
+    c->api->counters.limited++;
+    c->retry_s = wait_s;
+    call_error(c, 429, "RATE_LIMIT_EXCEEDED", "There are too many %s of yours; please wait %u s",
+               what, wait_s);
 }
 
 int call_refuse(struct call *c, int status, const char *code, const char *fmt, ...)
@@ -138,9 +153,7 @@ static void admitted(struct req *r, const struct auth_who *who)
     own->caller.is_admin = who->is_admin;
     unsigned wait = limits_take(own->api->limits, who->sub, false, 1);
     if (wait) {
-        own->api->counters.limited++;
-        call_error(own, 429, "RATE_LIMIT_EXCEEDED",
-                   "There are too many requests of yours; please wait %u s", wait);
+        call_limited(own, "requests", wait);
         return;
     }
     then(own);

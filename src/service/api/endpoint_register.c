@@ -4,6 +4,7 @@
  *   checked ──▶ row in the ledger ──▶ queue and password ──▶ answer
  *
  * Credentials are stable over registrations, so one that runs is not cut off by a second. */
+#include <stdlib.h>
 #include <string.h>
 
 #include "service/api/private.h"
@@ -202,6 +203,20 @@ static void saved(struct call *c)
     creds_issue(c->api->creds, principal, ROTATE_S, issued, c);
 }
 
+/* Releases as numbers between dots; what follows the third doesn't matter ("4.19.0.dev1"). */
+static bool is_older(const char *version, const char *minimum)
+{
+    for (int i = 0; i < 3; i++) {
+        char *after_v, *after_m;
+        long v = strtol(version, &after_v, 10), m = strtol(minimum, &after_m, 10);
+        if (v != m || after_v == version)
+            return after_v != version && v < m;
+        version = after_v + (*after_v == '.');
+        minimum = after_m + (*after_m == '.');
+    }
+    return false;
+}
+
 static bool read_body(struct call *c, struct registration *e)
 {
     struct json_object *o = call_json(c), *metadata;
@@ -221,6 +236,13 @@ static bool read_body(struct call *c, struct registration *e)
         call_error(c, 422, "SEMANTICALLY_INVALID",
                    "Request payload failed validation: high_assurance needs an "
                    "authentication_policy; `globus-compute-endpoint configure` makes one");
+        return false;
+    }
+    const char *version = json_str_or(metadata, "endpoint_version", "");
+    if (is_older(version, c->api->settings.min_endpoint)) {
+        call_error(c, 400, "ENDPOINT_OUTDATED",
+                   "This service needs release %s or later of the endpoint; this one is %.40s",
+                   c->api->settings.min_endpoint, version);
         return false;
     }
     json_write(&e->metadata, metadata);

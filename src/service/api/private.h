@@ -82,6 +82,7 @@ struct call {
     int status;
     const char *code;
     char *message;
+    unsigned retry_s; /* in Retry-After of a 429 or 503; 0 = 1 */
     void (*next)(struct call *c);
 };
 typedef void call_f(struct call *c);
@@ -90,6 +91,8 @@ typedef void call_f(struct call *c);
 void call_begin(struct req *r, call_f *then);
 void call_end(struct call *c);
 void call_reply(struct call *c, int status, struct json_object *body /* taken */);
+/* 429 with Retry-After. */
+void call_limited(struct call *c, const char *what, unsigned wait_s);
 void call_error(struct call *c, int status, const char *code, const char *fmt, ...)
     __attribute__((format(printf, 4, 5)));
 /* In a job: the error to send; returns 0 so that a job can end with it. */

@@ -173,9 +173,7 @@ static void check(struct call *c)
     }
     unsigned wait = limits_take(c->api->limits, c->caller.sub, true, (unsigned)s->n_tasks);
     if (wait) {
-        c->api->counters.limited++;
-        call_error(c, 429, "RATE_LIMIT_EXCEEDED",
-                   "There are too many tasks of yours; please wait %u s", wait);
+        call_limited(c, "tasks", wait);
         return;
     }
     if (!s->endpoint->policy[0]) {

@@ -4,12 +4,10 @@
 #include "service/api/private.h"
 
 #define API_VERSION "1.30.0"
-/* The first releases that speak this interface with template endpoints. */
-#define MIN_SDK_VERSION "2.0.0"
-#define MIN_EP_VERSION "2.0.0"
 
 void on_version(struct req *r)
 {
+    const struct api_settings *settings = &((struct api *)req_arg(r))->settings;
     const char *service = req_query(r, "service");
     if (!service) {
         static const char text[] = "\"" API_VERSION "\"";
@@ -18,9 +16,9 @@ void on_version(struct req *r)
     }
     struct json_object *o = json_object_new_object();
     json_add_str(o, "api", API_VERSION);
-    json_add_str(o, "min_sdk_version", MIN_SDK_VERSION);
-    json_add_str(o, "min_ep_version", MIN_EP_VERSION);
-    json_add_str(o, "min_endpoint_version", MIN_EP_VERSION);
+    json_add_str(o, "min_sdk_version", settings->min_sdk);
+    json_add_str(o, "min_ep_version", settings->min_endpoint);
+    json_add_str(o, "min_endpoint_version", settings->min_endpoint);
     json_add_str(o, "git_sha", "sallyport");
     reply_json(r, 200, o);
 }
