@@ -1,6 +1,7 @@
 import os
 import pathlib
 import shutil
+import subprocess
 import sys
 import tempfile
 
@@ -55,3 +56,16 @@ def ada(accounts):
 @pytest.fixture(scope="session")
 def bob(accounts):
     return accounts.get("bob")
+
+
+@pytest.fixture
+def small_disk(top):
+    path = top / "disk"
+    path.mkdir()
+    options = ["-t", "tmpfs", "-o", "size=4m"]
+    if subprocess.run(["mount", *options, "tmpfs", path], capture_output=True).returncode != 0:
+        path.rmdir()
+        pytest.skip("no file system can be mounted here")
+    yield path
+    subprocess.run(["umount", "-l", path], check=True)
+    path.rmdir()

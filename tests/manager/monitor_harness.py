@@ -57,6 +57,16 @@ def wait_ready(pid, signo=15):
     wait_until(settled)
 
 
+def fill(path):
+    """All that is left of its file system."""
+    with open(path, "wb", buffering=0) as f:
+        try:
+            while True:
+                f.write(b"x" * 4096)
+        except OSError:
+            pass
+
+
 MAPPED = "multi_user: true\nidentity_mapping_config_path: map.json\n"
 
 

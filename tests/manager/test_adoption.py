@@ -205,3 +205,26 @@ def test_restart_that_keeps_children(manager, ada):
     assert is_alive(pid) and (manager.dir / "children.state").exists()
     manager.begin()
     manager.wait_log(f"Adopted user endpoint of a former manager (pid: {pid})")
+
+
+def test_full_disk_under_its_folder(small_disk, tree, ada):
+    """Log and state can't be written; starts go on, and what was missed is written when it can be."""
+    manager = monitor_harness.Manager(small_disk, tree, MAPPED)
+    try:
+        c = manager.begin()
+        first = c.started(ada.name, "uep.1").pid
+        filler = small_disk / "filler"
+        monitor_harness.fill(filler)
+        second = c.started(ada.name, "uep.2", request=2).pid
+        for number in range(3, 40):  # the room of the page that was begun, too
+            os.kill(c.started(ada.name, "uep.x", request=number).pid, signal.SIGKILL)
+            assert c.expect(table.EXITED).name == "uep.x"
+        assert manager.process.poll() is None
+        filler.unlink()
+        third = c.started(ada.name, "uep.3", request=40).pid
+        crash(manager)
+        c = manager.begin()
+        for pid in (first, second, third):
+            manager.wait_log(f"Adopted user endpoint of a former manager (pid: {pid})")
+    finally:
+        manager.close()

@@ -103,34 +103,12 @@ def test_chain(make_manager, ada):
     assert done.returncode == 1 and "line 2 does not follow" in done.stderr
 
 
-@pytest.fixture
-def small_disk(top):
-    path = top / "disk"
-    path.mkdir()
-    options = ["-t", "tmpfs", "-o", "size=4m"]
-    if subprocess.run(["mount", *options, "tmpfs", path], capture_output=True).returncode != 0:
-        path.rmdir()
-        pytest.skip("no file system can be mounted here")
-    yield path
-    subprocess.run(["umount", "-l", path], check=True)
-    path.rmdir()
-
-
-def fill(path):
-    with open(path, "wb", buffering=0) as f:
-        try:
-            while True:
-                f.write(b"x" * 4096)
-        except OSError:
-            pass
-
-
 def test_full_disk(make_manager, ada, small_disk):
     manager = make_manager(MAPPED + f"audit_log_path: {small_disk}/audit.log\n")
     c = manager.begin()
     pid = c.started(ada.name, "uep.1", id_=ID).pid
     wait_ready(pid)
-    fill(small_disk / "filler")
+    monitor_harness.fill(small_disk / "filler")
     # No new user endpoint, with a reason; the one that runs is still there.
     answer = c.failed(ada.name, "uep.2", request=2)
     assert answer.code == table.LIMIT and "full" in answer.admin_text
