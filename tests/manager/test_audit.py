@@ -2,6 +2,7 @@
 
 import ctypes
 import os
+import json
 import re
 import signal
 import subprocess
@@ -77,10 +78,10 @@ def test_lines(make_manager, ada, style, word):
 
 
 def verify(*argv):
-    program = monitor_harness.program("monitor").parent / "audit-verify"
+    program = monitor_harness.program("monitor").parents[2] / "bin" / "sallyport"
     if not program.exists():
-        program = monitor_harness.BUILD / "src/lib/audit/audit-verify"
-    return subprocess.run([program, *argv], capture_output=True, text=True)
+        program = monitor_harness.BUILD / "src/cli/sallyport/sallyport"
+    return subprocess.run([program, "audit", "verify", *argv], capture_output=True, text=True)
 
 
 def test_chain(make_manager, ada):
@@ -98,9 +99,20 @@ def test_chain(make_manager, ada):
     assert done.returncode == 0 and "6 lines, 6 in the chain" in done.stdout
     last = done.stdout.split()[-1]
     assert f"Last hash of the audit log: {last}" in manager.log()
+    assert verify("--last", last, path).returncode == 0
+    report = json.loads(verify(path, "--json").stdout)
+    assert report["ok"] and report["files"][0]["chained"] == 6 and report["files"][0]["last"] == last
+    whole = path.read_text()
+    path.write_text("".join(whole.splitlines(keepends=True)[:-1]))
+    assert verify(path).returncode == 0
+    done = verify("--last", last, path)
+    assert done.returncode == 1 and "lines at the end are missing" in done.stderr
+    path.write_text(whole)
     path.write_text(path.read_text().replace("tid=1", "tid=2", 1))
     done = verify(path)
     assert done.returncode == 1 and "line 2 does not follow" in done.stderr
+    report = json.loads(verify(path, "--json").stdout)
+    assert not report["ok"] and "line 2 does not follow" in report["error"]
 
 
 def test_full_disk(make_manager, ada, small_disk):

@@ -102,6 +102,7 @@ static const struct option_def diagnostic_options[] = {
      "Save the output in the working directory, in a file compressed with gzip"},
     {"--log-kb", 0, OPTION_COUNT, "INTEGER",
      "How many kilobytes of each log to read, from its end  [default: 5120]"},
+    FLAG("--json", "A JSON list of {title, text} instead of the text"),
     {0},
 };
 
@@ -307,7 +308,7 @@ const struct command commands[] = {
      .summary = "Run several diagnostic commands to help identify issues",
      .text = "Prints what somebody who helps from afar will ask for: the machine, the network, the "
              "web service, the endpoints with their files and logs.  Credentials are left out.",
-     .examples = "self-diagnostic\nself-diagnostic --gzip --log-kb 1024",
+     .examples = "self-diagnostic\nself-diagnostic --gzip --log-kb 1024\nself-diagnostic --json",
      .options = diagnostic_options,
      .shared = common_options,
      .run = cmd_diagnostic},

@@ -15,16 +15,21 @@
 #include "cli/gce/epdir.h"
 #include "cli/gce/remote.h"
 #include "lib/base/alloc.h"
+#include "lib/base/fs.h"
 #include "lib/base/log.h"
 #include "lib/base/paths.h"
+#include "lib/cli/show.h"
 
 #define COMMAND_TIMEOUT_S 15
 #define LOG_KB 5120
 #define FILE_KB 1024
+#define TITLE_BEGIN "== Diagnostic: "
+#define TITLE_END " ==\n"
+#define WHOLE_MAX (1u << 30)
 
 static void title(const char *text)
 {
-    printf("== Diagnostic: %s ==\n", text);
+    printf(TITLE_BEGIN "%s" TITLE_END, text);
     fflush(stdout);
 }
 
@@ -200,12 +205,53 @@ static int into_file(long log_kb)
     return 0;
 }
 
+/* The sections of the text. */
+static struct json_object *sections(const char *text)
+{
+    struct json_object *list = json_object_new_array();
+    for (const char *at = strstr(text, TITLE_BEGIN); at;) {
+        const char *name = at + strlen(TITLE_BEGIN), *end = strstr(name, TITLE_END);
+        if (!end)
+            break;
+        const char *body = end + strlen(TITLE_END), *next = strstr(body, "\n" TITLE_BEGIN);
+        size_t n = next ? (size_t)(next - body) : strlen(body);
+        struct json_object *one = json_object_new_object();
+        json_add(one, "title", json_object_new_string_len(name, (int)(end - name)));
+        json_add(one, "text", json_object_new_string_len(body, (int)n));
+        json_object_array_add(list, one);
+        at = next ? next + 1 : NULL;
+    }
+    return list;
+}
+
+static int as_json(long log_kb)
+{
+    struct err err = ERR_INIT;
+    autobuf struct buf text = BUF_INIT;
+    autoclose int out = fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3);
+    autoclose int kept = fs_memfd("diagnostic", "", 0, false, &err);
+    if (out < 0 || kept < 0 || dup2(kept, STDOUT_FILENO) < 0)
+        return fail("no memory for the report: %s", err.text[0] ? err.text : strerror(errno));
+    everything(log_kb);
+    fflush(stdout);
+    dup2(out, STDOUT_FILENO);
+    if (lseek(kept, 0, SEEK_SET) < 0 || fs_read_fd(kept, WHOLE_MAX, "the report", &text, &err) < 0)
+        return fail("%s", err.text);
+    autojson struct json_object *list = sections(text.data ? text.data : "");
+    show_json(list);
+    return 0;
+}
+
 int cmd_diagnostic(const struct args *a)
 {
+    if (args_has(a, "--gzip") && args_has(a, "--json"))
+        return usage(a->command, "Give either --gzip or --json.");
     const char *kb = args_get(a, "--log-kb");
     long log_kb = kb ? strtol(kb, NULL, 10) : LOG_KB;
     if (args_has(a, "--gzip"))
         return into_file(log_kb);
+    if (args_has(a, "--json"))
+        return as_json(log_kb);
     everything(log_kb);
     return 0;
 }

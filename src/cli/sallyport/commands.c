@@ -125,7 +125,24 @@ static const struct option_def restore_options[] = {
 
 static const struct option_def version_options[] = {OPTION_JSON, {0}};
 
+static const struct option_def audit_verify_options[] = {
+    {"--after", 0, OPTION_TEXT, "HASH", "The last hash of the file before the first one given"},
+    {"--last", 0, OPTION_TEXT, "HASH",
+     "What the last hash must be, as the manager's log has it at the end of a session"},
+    OPTION_JSON,
+    {0},
+};
+
 const struct command commands[] = {
+    {.name = "audit verify",
+     .summary = "Follow the hash chain of audit logs, oldest file first",
+     .text = "Exits 0 when no line was changed, taken out or put in, else 1 with the first wrong "
+             "line.  Lines cut off at the end show with --last only.",
+     .examples = "audit verify /var/log/globus-audit.log\n"
+                 "audit verify /var/log/globus-audit.log.1 /var/log/globus-audit.log --json",
+     .operands = "FILE...",
+     .options = audit_verify_options,
+     .run = cmd_audit_verify},
     {.name = "backup",
      .summary = "Copy all that counts into a new folder, while the service runs",
      .text = "FOLDER gets the ledger (one moment of it), payloads, keys and settings, and at the "

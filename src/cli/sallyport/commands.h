@@ -4,6 +4,7 @@
 
 #include "lib/cli/cli.h"
 
+command_f cmd_audit_verify;
 command_f cmd_backup;
 command_f cmd_client_add;
 command_f cmd_client_list;

@@ -34,18 +34,18 @@ struct option_def {
 
 #define OPTIONS_MAX 32 /* that a command knows */
 #define VALUES_MAX 64  /* that a call may have */
-#define OPERANDS_MAX 8
+#define OPERANDS_MAX 64
 
 struct args;
 typedef int command_f(const struct args *a);
 
 struct command {
-    const char *name;     /* "serve", "user add" */
-    const char *summary;  /* one line, for the list */
-    const char *text;     /* more, for --help and the manual page; or NULL */
-    const char *examples; /* lines, without prompt and program */
-    const char *operands; /* "NAME", "NAME [ROLE]", NULL: a word in brackets is optional */
-    const char *words;    /* what the first operand may be, for completion; or NULL */
+    const char *name;                 /* "serve", "user add" */
+    const char *summary;              /* one line, for the list */
+    const char *text;                 /* more, for --help and the manual page; or NULL */
+    const char *examples;             /* lines, without prompt and program */
+    const char *operands;             /* "NAME", "NAME [ROLE]", "FILE...", or NULL; [] = optional */
+    const char *words;                /* what the first operand may be, for completion; or NULL */
     const struct option_def *options; /* or NULL */
     const struct option_def *shared; /* those that it has in common with others; NULL = program's */
     bool hidden;

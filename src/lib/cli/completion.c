@@ -13,7 +13,7 @@ bool cli_wants(const struct command *c, const char *operand)
     if (!at || !operand)
         return false;
     at += *at == '[';
-    return strncmp(at, operand, n) == 0 && (at[n] == '\0' || at[n] == ']' || at[n] == ' ');
+    return strncmp(at, operand, n) == 0 && (at[n] == '\0' || strchr("] .", at[n]) != NULL);
 }
 
 bool cli_wants_path(const struct command *c)

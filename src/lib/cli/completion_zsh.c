@@ -57,7 +57,7 @@ static void one(const struct program *p, const struct command *c, const char *fu
     if (cli_wants(c, p->operand_of_names))
         printf(" \\\n            '1: :%s_names'", function);
     else if (cli_wants_path(c))
-        printf(" \\\n            '1: :_files'");
+        printf(" \\\n            '*: :_files'");
     else if (c->words)
         printf(" \\\n            '1: :(%s)'", c->words);
     printf(" ;;\n");

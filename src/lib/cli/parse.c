@@ -211,8 +211,10 @@ static void wanted(const char *operands, size_t have, size_t *least, size_t *mos
     for (const char *p = operands; p && *p; n++) {
         p += strspn(p, " ");
         size_t len = strcspn(p, " ");
-        *least += *p != '[';
-        *most += 1;
+        bool is_dots = len == 3 && strncmp(p, "...", 3) == 0;
+        bool many = len >= 3 && strncmp(p + len - 3, "...", 3) == 0;
+        *least += *p != '[' && !is_dots;
+        *most += many ? OPERANDS_MAX : 1;
         if (n == have)
             snprintf(missing, 64, "%.*s", (int)len, p);
         p += len;
