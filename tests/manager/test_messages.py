@@ -245,23 +245,40 @@ def test_many_starts_hold_the_listener_back(manager, ada):
     assert all(a.code == table.LIMIT for a in answers if a.type == table.FAILED)
 
 
+def successor(manager, c):
+    """The listener has died; the next one."""
+    c.sock.send(b"exit 1")
+    return manager.accept()
+
+
 def test_what_a_successor_cannot_do_now_is_tried_again(manager, ada):
     """The service or the broker may be restarting: user endpoints go on meanwhile."""
     c = manager.begin()
     pid = c.started(ada.name, "uep.1").pid
-    c.sock.send(b"exit 1")
-    for code, text in ((75, "Network failure"), (0, "[invalid credentials; unrecoverable]"), (1, "502")):
-        c = manager.accept()
+    for code, text in ((75, "Network failure"), (0, "[invalid credentials; unrecoverable]")):
+        c = successor(manager, c)
         c.send(table.fatal(code, "", text))
-        c.sock.send(b"exit 1")
         manager.wait_log(f"{text}\n  The endpoint worked before")
+    c.sock.send(b"exit 1")
     c = manager.register()
     c.start(ada.name, "uep.1", request=2)
     answer = c.expect(table.RUNNING, table.FAILED)
     assert (answer.type, answer.pid) == (table.RUNNING, pid) and is_alive(pid)
-    # What the service says of the endpoint itself is final.
-    c.sock.send(b"exit 1")
-    c = manager.accept()
+
+
+def test_a_successor_that_only_says_that_it_ends(manager, ada):
+    c = manager.begin()
+    pid = c.started(ada.name, "uep.1").pid
+    c = successor(manager, c)
+    for _ in range(2):
+        c.send(table.fatal(1, "", "x"))
+    assert c.is_ended()
+    manager.register()
+    assert is_alive(pid)
+
+
+def test_what_the_service_says_of_the_endpoint_is_final(manager):
+    c = successor(manager, manager.begin())
     c.send(table.fatal(69, "Endpoint registration blocked.  [gone]"))
     c.expect(table.STOP)
     c.sock.close()

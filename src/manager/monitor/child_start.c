@@ -271,6 +271,8 @@ void child_start(struct monitor *m, const struct table_message *message, int tok
     struct err err = ERR_INIT;
     struct table_message req = *message;
     clean_text(req.start.correlation, sizeof(req.start.correlation), false);
+    if (!req.start.correlation[0])
+        req.start.correlation[0] = '-';
     if (!request_is_good(m, &req))
         return;
     if (m->stop) {

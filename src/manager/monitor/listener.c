@@ -58,6 +58,7 @@ struct listener {
     unsigned queued;
     bool registered, stopping, reading, ended_by_us;
     bool is_successor;      /* of one that had registered */
+    bool said_fatal;        /* it leaves by itself; once is enough */
     uint64_t registered_us; /* when this one had */
     uint64_t trouble_us;    /* when the first of the row below died */
     unsigned deaths;        /* in a row, none of them old */
@@ -249,6 +250,11 @@ static void on_fatal(struct listener *l, struct table_message *in, int fds[2])
     int code = in->code >= 0 && in->code <= 125 ? in->code : 70;
     bool was_refused = code == 65 || code == 69; /* registration: always said on standard output */
     clean_text(text, TABLE_TEXT, true);
+    if (l->said_fatal) {
+        end_it(l, "it said that it ends, and did not");
+        return;
+    }
+    l->said_fatal = true;
     if (may_pass(l, code)) {
         log_warning("%s\n  The endpoint worked before: the next listener tries again", text);
         return;
@@ -422,6 +428,7 @@ static void spawn(struct listener *l)
     l->generation++;
     l->ended_by_us = false;
     l->is_successor = l->m->endpoint_id[0] != '\0';
+    l->said_fatal = false;
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) < 0 ||
         relay_pipe(log) < 0 || fork_listener(l, pair[1], log[1]) < 0) {
         log_error("The listener can't be started: %m");
