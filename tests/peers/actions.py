@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pathlib
 import shutil
 import signal
+import sqlite3
+import time
 
 from support.process import processes_of, wait_for
 
@@ -68,7 +71,9 @@ def gone_when_idle(cell) -> None:
 
 def manager_restarted(cell) -> None:
     before = cell.site.endpoint_id
+    assert user_endpoints(cell), "no user endpoint"
     cell.site.stop()
+    wait_for("end of the user endpoints", lambda: not user_endpoints(cell), 60)
     assert cell.site.start() == before
 
 
@@ -79,3 +84,14 @@ def broker_restarted(cell) -> None:
     for pid in pids:
         os.kill(pid, signal.SIGKILL)
     wait_for("another broker", lambda: set(cell.broker_pids()) - set(pids), 60, 0.2)
+
+
+def credentials_revoked(cell) -> None:
+    """No user endpoint can open the broker again with what it has; all are thrown out."""
+    with contextlib.closing(sqlite3.connect(cell.site.service.folder / "data" / "ledger.db", timeout=30)) as ledger:
+        done = ledger.execute("UPDATE principals SET oldest = generation + 1 "
+                              "WHERE name IN (SELECT 'ep.' || id FROM ueps)")
+        assert done.rowcount > 0
+        ledger.commit()
+    time.sleep(6)  # the service believes for five seconds what it has read
+    broker_restarted(cell)

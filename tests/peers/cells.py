@@ -34,6 +34,19 @@ def why_not(cell: str) -> str | None:
     return None
 
 
+def sdk_python(release: str) -> pathlib.Path | None:
+    """The Python of an environment with that release of the SDK, made when there is none."""
+    tool = pathlib.Path(os.environ.get("SALLYPORT_SOURCE", "."), "tools/install-deps").resolve()
+    try:
+        if subprocess.run([tool, "--sdk", release], capture_output=True, timeout=240).returncode:
+            return None
+    except subprocess.TimeoutExpired:
+        return None
+    folder = subprocess.run([tool, "--venv", f"sdk-{release}"], capture_output=True, text=True,
+                            check=True).stdout.strip()
+    return pathlib.Path(folder, "bin", "python")
+
+
 @dataclass
 class Outcome:
     value: object
@@ -66,11 +79,16 @@ class Cell:
         """Nothing is left behind but by the original: what stood below one that was killed."""
         self.site.stop()
         for account in self.site.accounts:
+            def gone(uid: int = account.uid, number: int = 0) -> bool:
+                left = processes_of(uid)
+                for pid, _ in left if number else []:
+                    with contextlib.suppress(ProcessLookupError):
+                        os.kill(pid, number)
+                return not left
+
             if self.name.endswith("/ours") or not self.killed:
-                wait_for(f"end of all that {account.name} ran", lambda: not processes_of(account.uid), 30)
-            for pid, _ in processes_of(account.uid):
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
+                wait_for(f"end of all that {account.name} ran", gone, 30)
+            wait_for(f"end of what {account.name}'s killed user endpoint left", lambda: gone(number=signal.SIGKILL), 30)
 
     def broker_pids(self) -> list[int]:
         """RabbitMQ's machines below the service."""

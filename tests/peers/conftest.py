@@ -10,7 +10,7 @@ import pytest
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
 
 import actions  # noqa: E402
-from table import Table  # noqa: E402
+from table import Table, parts_page  # noqa: E402
 
 KEY = pytest.StashKey[Table]()
 
@@ -30,3 +30,4 @@ def pytest_terminal_summary(terminalreporter, config):
         terminalreporter.write_line(table.text())
         if path := os.environ.get("SALLYPORT_PEERS_TABLE"):
             pathlib.Path(path).write_text(table.page())
+            pathlib.Path(path).with_name("differences-parts.md").write_text(parts_page())

@@ -44,6 +44,9 @@ engine:
     init_blocks: 1
     min_blocks: 0
     max_blocks: 1
+{% if BROKEN is defined %}
+no_such_key: 1
+{% endif %}
 heartbeat_period: 5
 idle_heartbeats_soft: {{ SOFT|default(0) }}
 idle_heartbeats_hard: 5760
@@ -57,6 +60,9 @@ SCHEMA = """{
     "SOFT": {"type": "integer"}
   }
 }"""
+
+# The first that submits by v3, and two between it and today's.
+OLD_SDKS = ["2.3.0", "2.28.0", "3.16.1"]
 
 # Stands before each script.
 PREAMBLE = """\
@@ -112,6 +118,8 @@ class Scenario:
     core: bool = False  # short and central: a part of each run, in each cell
     slow: bool = False  # only when everything is asked for
     needs: Callable[[], str | None] | None = None  # the reason why it can't run here
+    sdk: str = ""  # another release of the SDK
+    cells: str = ".*"  # regular expression; elsewhere it has no meaning
 
 
 def example(name: str, output: str) -> Scenario:
@@ -127,6 +135,23 @@ SUBMIT = """
     with executor() as ex:
         say(outcome(ex.submit(len, [])))
     """
+
+def old_sdk(release: str) -> Scenario:
+    """What every release does: a result, an exception, a refusal."""
+    return Scenario(f"SDK {release}: result, exception, refusal", """
+        def double(x):
+            return 2 * x
+        def fails():
+            raise ZeroDivisionError("mine")
+        with executor() as ex:
+            out = [outcome(ex.submit(double, 21)), outcome(ex.submit(fails))]
+        CONFIG = {"NODES_PER_BLOCK": 9}
+        with executor() as ex:
+            out.append("9 is greater than the maximum of 4" in outcome(ex.submit(double, 1)))
+        say(out)
+        os._exit(0)
+        """, [42, "TaskExecutionFailed: ZeroDivisionError: mine", True], sdk=release, slow=release != OLD_SDKS[0])
+
 
 LOST = ("TaskExecutionFailed: parsl.executors.high_throughput.errors.WorkerLost: "
         "Task failure due to loss of worker N on host H")
@@ -177,6 +202,8 @@ SCENARIOS = [
     Scenario("schema refuses", SUBMIT, Phrase("9 is greater than the maximum of 4"),
              config={"NODES_PER_BLOCK": 9}, core=True),
     Scenario("template variable missing", SUBMIT, Phrase("'MISSING' is undefined"), config={"MUST": True}),
+    Scenario("user endpoint that can't start: its reason reaches the user", SUBMIT, Phrase("no_such_key"),
+             config={"BROKEN": True}),
     Scenario("identity maps to nobody", SUBMIT, Phrase("Identity failed to map to a local user name"),
              user="eve@elsewhere.org", core=True),
     Scenario("local account unknown", SUBMIT,
@@ -414,10 +441,23 @@ SCENARIOS = [
         say([first, outcome(ex.submit(abs, -2), 120)])
         os._exit(0)
         """, [1, 2], slow=True, during=actions.broker_restarted),
-    Scenario("manager stopped and started", """
+    Scenario("credentials revoked: refreshed through memfd", """
+        def parent():
+            import os
+            return os.getppid()
+        ex = executor()
+        first = outcome(ex.submit(parent))
+        reached()
+        second = outcome(ex.submit(parent), 140)
+        say([isinstance(first, int) or first, first == second or second])
+        os._exit(0)
+        """, [True, True], config={"WORKER_INIT": "export REVOKED=1"}, slow=True,
+             during=actions.credentials_revoked),
+    Scenario("manager stopped (its user endpoints end) and started", """
         with executor() as ex:
             first = outcome(ex.submit(abs, -1))
             reached()
             say([first, outcome(ex.submit(abs, -2))])
         """, [1, 2], during=actions.manager_restarted),
+    *(old_sdk(release) for release in OLD_SDKS),
 ]

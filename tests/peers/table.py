@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import os
 import pathlib
+import re
 
 from cells import CELLS, Outcome
-from differences import DIFFERENCES, known
+from differences import DIFFERENCES, INTENDED, known
 from scenarios import SCENARIOS
 
 HEAD = """\
@@ -19,13 +20,32 @@ that of `globus-compute-endpoint` 4.19.0 from PyPI, unmodified.  In all of them 
 one and the service is ours.  The user endpoint of the other kind is found by `PATH` in the manager's
 `user_environment.yaml`.
 
-Older releases of the SDK (2.3.0, the first that submits by v3, 2.28.0 and 3.16.1) run the first two scenarios
-against ours/ours in `tests/peers/test_old_sdks.py`; what both user endpoints write to the broker is compared in
-`test_wire.py`, templates with generated options in `test_render.py`.
+Releases of the SDK that people still have: 2.3.0 is the first that submits by v3, 2.28.0 and 3.16.1 lie between it
+and today's.  Pairs of the same parts are compared piece by piece, with generated inputs, in the other files of
+`tests/peers`; [differences-parts.md](differences-parts.md) lists what they may find.
 
 - **works**: what the user sees is what the scenario expects.
 - **differs (n)**: it is something else; the reason is below.
 """
+
+
+PARTS = """\
+# Beside the Python original: the parts with generated inputs
+
+`tests/peers` gives both the same input, made up anew in each run, and compares what comes out: command lines with
+their output, exit code and files (`test_commands.py`), templates and options (`test_render.py`), batch scripts
+(`test_batch.py`), result messages (`test_results.py`), heartbeats and what else goes to the broker (`test_wire.py`).
+`SALLYPORT_PEERS_ALL=1` makes ten times as many. This is what those comparisons leave out; templates and batch systems
+have pages of their own ([templates](differences-templates.md), [batch systems](differences-batch.md)). The page is
+`INTENDED` of `tests/peers/differences.py`; `test_pages.py` holds the two together.
+
+| part | what | ours | original |
+|---|---|---|---|
+"""
+
+
+def parts_page() -> str:
+    return PARTS + "".join(f"| {e.part} | {e.what} | {e.ours} | {e.original} |\n" for e in INTENDED)
 
 
 class Table:
@@ -51,7 +71,8 @@ class Table:
     def _word(self, cell: str, scenario: str) -> str:
         outcome = self._rows[scenario].get(cell)
         if not outcome:
-            return "not run"
+            found = next(s for s in SCENARIOS if s.name == scenario)
+            return "not run" if re.fullmatch(found.cells, cell) else "–"
         if outcome.works:
             return "works"
         entry = known(cell, scenario)

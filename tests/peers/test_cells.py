@@ -6,6 +6,7 @@ SALLYPORT_PEERS_OUTCOMES=FILE keeps the outcomes, so that a table can be made by
 """
 
 import os
+import re
 
 import pytest
 
@@ -32,9 +33,14 @@ def cell(request, service, prefix, session_folder, accounts):
 def test_scenario(cell, scenario, table):
     if not (ALL or scenario.core or cell.name == "ours/ours" and not scenario.slow):
         pytest.skip(cells.LONG)
+    if not re.fullmatch(scenario.cells, cell.name):
+        pytest.skip("has no meaning for this pair")
     if reason := scenario.needs and scenario.needs():
         pytest.skip(reason)
-    outcome = cell.run(scenario)
+    python = None
+    if scenario.sdk and not (python := cells.sdk_python(scenario.sdk)):
+        pytest.skip(f"globus-compute-sdk {scenario.sdk} can't be installed here in time")
+    outcome = cell.run(scenario, python)
     table.add(cell.name, scenario.name, outcome)
     if outcome.works:
         assert not known(cell.name, scenario.name), "works now: take it out of differences.py"

@@ -15,6 +15,7 @@ import cells
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "endpoint"))
 logging.getLogger("pika").setLevel(logging.CRITICAL)
 
+from differences import intended  # noqa: E402
 from uep import Cloud  # noqa: E402
 
 CONFIG = """
@@ -46,6 +47,12 @@ def unpicklable():
 
 def too_large():
     return "x" * (11 << 20)
+
+
+def nap(seconds):
+    import time
+
+    time.sleep(seconds)
 
 
 TASKS = {"good": (good, 1), "none": (none,), "fails": (fails,), "unpicklable": (unpicklable,),
@@ -92,13 +99,14 @@ def records(prefix, rabbit, folder):
                     break
             results[name] = (result, properties(kept))
         _, at_work, kept = cloud.beats.get(timeout=30)
+        states = states_of(cloud)
         process.terminate()
         last = at_work
         end = time.monotonic() + 60
         while last["global_state"]["active"] and time.monotonic() < end:
             last = cloud.beats.get(timeout=60)[1]
         status = process.wait(60)
-        return {"beat": at_work, "beat properties": properties(kept), "last": last, "results": results,
+        return {"states": states, "beat": at_work, "beat properties": properties(kept), "last": last, "results": results,
                 "status": status, "serializer": cloud.serializer}
     except Exception:
         print((folder / "out").read_text(errors="replace")[-4000:])
@@ -108,6 +116,23 @@ def records(prefix, rabbit, folder):
             process.kill()
             process.wait()
         cloud.close()
+
+
+def states_of(cloud):
+    """What heartbeats say with two tasks on workers and three waiting, and when all are done."""
+    for _ in range(5):
+        cloud.submit(nap, 11)
+    end = time.monotonic() + 150
+    found = []
+    for wanted in (5, 0):
+        while True:
+            state = cloud.beats.get(timeout=60)[1]["global_state"]
+            # All counts are of one moment in ours; the original's workers may be a moment behind.
+            if state["outstanding_tasks"] == wanted and state["idle_workers"] == (0 if wanted else 2):
+                break
+            assert time.monotonic() < end, state
+        found.append(state)
+    return found
 
 
 @pytest.fixture(scope="module")
@@ -131,6 +156,7 @@ def test_heartbeats(both):
         missing = his["global_state"].keys() - mine["global_state"].keys()
         assert not missing, f"heartbeat without {missing}"
         # Its keys are numbers of jobs, and the original fills it some time after the first manager came.
+        intended("heartbeats", "node_info")
         his["global_state"]["node_info"] = mine["global_state"]["node_info"]
         state = {k: v for k, v in mine["global_state"].items() if k in his["global_state"]}
         assert shape(state) == shape(his["global_state"])
@@ -138,6 +164,17 @@ def test_heartbeats(both):
     for kind in both:
         assert kind["beat"]["global_state"]["active"] and not kind["last"]["global_state"]["active"]
     assert ours["status"] == theirs["status"] == 0
+
+
+# What differs by nature: who and when it is; node_info is in test_heartbeats.
+OWN = {"node_info", "start_iso", "start_unix", "posix_pid", "posix_sid"}
+
+
+@pytest.mark.parametrize("moment", [0, 1], ids=["two at work, three wait", "all done"])
+def test_heartbeats_follow_the_work(both, moment):
+    mine, his = (kind["states"][moment] for kind in both)
+    assert {k: v for k, v in mine.items() if k in his.keys() - OWN} == {
+        k: v for k, v in his.items() if k not in OWN}
 
 
 @pytest.mark.parametrize("name", TASKS)

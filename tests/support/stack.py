@@ -129,14 +129,16 @@ class Manager:
         """Runs it until it has registered and listens; the endpoint id."""
         argv = [self.prefix / "bin" / "globus-compute-endpoint", "start", self.name, "--log-to-console",
                 *options]
-        self._daemon = Daemon(argv, self.folder / f"{self.name}.out", self.environment, self.folder)
+        log = self.folder / f"{self.name}.out"
+        self._said_before = len(log.read_text(errors="replace")) if log.exists() else 0
+        self._daemon = Daemon(argv, log, self.environment, self.folder)
         match = wait_for("manager", self._begun, 60)
         return match[0]
 
     def _begun(self) -> re.Match[str] | None:
         assert self._daemon
         self._daemon.check_alive()
-        banner = re.search(r"=+ .* begins: (\S+)", self._daemon.output())
+        banner = re.search(r"=+ .* begins: (\S+)", self._daemon.output()[self._said_before:])
         return UUID.search(banner[1]) if banner else None
 
     def log(self) -> str:

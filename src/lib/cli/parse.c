@@ -6,6 +6,7 @@
 #include <strings.h>
 #include <sys/stat.h>
 
+#include "lib/base/buf.h"
 #include "lib/cli/private.h"
 
 #define DONE(code) ((code) + 1)
@@ -221,15 +222,29 @@ static void wanted(const char *operands, size_t have, size_t *least, size_t *mos
     }
 }
 
-static int take_operand(struct args *a, const char *word)
+/* One too many is complained of when everything else has been looked at, as the original does:
+ * argv[0 .. *extra) are those. */
+static void take_operand(struct args *a, char *word, char **argv, int *extra)
 {
     size_t least, most;
     char missing[64];
     wanted(a->command->operands, 0, &least, &most, missing);
     if (a->n_operands >= most || a->n_operands == OPERANDS_MAX)
-        return DONE(usage(a->command, "Got unexpected extra argument (%s)", word));
-    a->operands[a->n_operands++] = word;
-    return 0;
+        argv[(*extra)++] = word;
+    else
+        a->operands[a->n_operands++] = word;
+}
+
+static int refuse_extra(const struct args *a, char **argv, int extra)
+{
+    struct buf b = BUF_INIT;
+    buf_str(&b, "");
+    for (int i = 0; i < extra; i++)
+        buf_fmt(&b, "%s%s", i > 0 ? " " : "", argv[i]);
+    int rc =
+        usage(a->command, "Got unexpected extra argument%s (%s)", extra > 1 ? "s" : "", b.data);
+    buf_free(&b);
+    return DONE(rc);
 }
 
 static int check_operands(const struct args *a)
@@ -268,6 +283,7 @@ int args_parse(struct args *a, const struct program *p, const struct command *c,
                char **argv)
 {
     bool ended = false;
+    int extra = 0;
     memset(a, 0, sizeof(*a));
     a->program = p;
     a->command = c;
@@ -276,7 +292,7 @@ int args_parse(struct args *a, const struct program *p, const struct command *c,
         return take_rest(a, argc, argv);
     for (int at = 1; at < argc; at++) {
         char *word = argv[at];
-        int rc;
+        int rc = 0;
         if (!ended && strcmp(word, "--") == 0) {
             ended = true;
             continue;
@@ -286,7 +302,7 @@ int args_parse(struct args *a, const struct program *p, const struct command *c,
         else if (!ended && word[0] == '-' && word[1])
             rc = take_letters(a, argv, argc, &at);
         else
-            rc = take_operand(a, word);
+            take_operand(a, word, argv, &extra);
         if (rc)
             return rc;
         if (args_has(a, "--help")) {
@@ -295,7 +311,9 @@ int args_parse(struct args *a, const struct program *p, const struct command *c,
         }
     }
     int rc = check_all(a);
-    return rc ? rc : check_operands(a);
+    if (rc)
+        return rc;
+    return extra > 0 ? refuse_extra(a, argv, extra) : check_operands(a);
 }
 
 /* ---- looking ---- */
