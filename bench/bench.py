@@ -4,21 +4,29 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import dataclasses
 import json
 import os
 import pathlib
+import resource
 import shutil
 import subprocess
 import sys
 import tempfile
+import time
 import traceback
 import uuid
 from dataclasses import dataclass
+from importlib import metadata
 
+import picture
 import reference
 import report
-from direct import Endpoint, Queues, round_trips, spread
-from rows import ROWS
+import site_rows  # noqa: F401 - it adds its rows
+from direct import Endpoint, Queues, check, cpu_seconds, noop, round_trips, spread, task_buffer
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+from rows import ROWS, Row
 from site_of import site_of
 from support.accounts import Accounts
 from support.rabbit import RabbitNode
@@ -36,18 +44,31 @@ class Kind:
     def program(self) -> pathlib.Path:
         return self.prefix / "bin" / "globus-compute-endpoint"
 
-    @property
-    def installed(self) -> list[pathlib.Path]:
-        return list(self.prefix.rglob("*"))
-
-    @property
-    def packages(self) -> int:
-        """Packages beside the operating system's own that have to be installed for it."""
+    def installed(self) -> tuple[int, int]:
+        """Bytes on disk, and packages beside the operating system's own that it takes."""
         if self.is_ours:
-            return 1
-        listed = subprocess.run([self.prefix / "bin" / "pip", "list", "--format=json"],
-                                capture_output=True, text=True, check=True).stdout
-        return len(json.loads(listed))
+            paths = list(self.prefix.rglob("*"))
+            count = 1
+        else:
+            packages = required_by("globus-compute-endpoint")
+            count = len(packages)
+            paths = [pathlib.Path(f.locate()) for name in packages for f in metadata.files(name) or []]
+        return sum(p.lstat().st_size for p in paths if p.is_file() and not p.is_symlink()), count
+
+
+def required_by(package: str) -> set[str]:
+    """The package and all that it needs, of the environment that runs this: it holds the tests' too."""
+    wanted, found = [package], set()
+    while wanted:
+        name = canonicalize_name(wanted.pop())
+        if name in found:
+            continue
+        found.add(name)
+        for text in metadata.requires(name) or []:
+            requirement = Requirement(text)
+            if not requirement.marker or requirement.marker.evaluate({"extra": ""}):
+                wanted.append(requirement.name)
+    return found
 
 
 class Bench:
@@ -65,6 +86,17 @@ class Bench:
 
     def repeat(self, count: int) -> int:
         return max(1, count // 2) if self.quick else count
+
+    @property
+    def watch_seconds(self) -> float:
+        """How long something idle is looked at: at least one heartbeat of 30 s."""
+        return 31 if self.quick else 61
+
+    @staticmethod
+    def own_cpu_seconds() -> float:
+        """Of this process and all that it has waited for."""
+        return sum(r.ru_utime + r.ru_stime for r in map(resource.getrusage, (
+            resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)))
 
     @property
     def broker(self) -> RabbitNode:
@@ -90,11 +122,9 @@ class Bench:
         return Endpoint(kind.program, queues, self.folder / "endpoints", python=self.python, **options)
 
     def warm_up(self, queues: Queues) -> None:
-        from direct import noop, task_buffer
-
         for _ in range(5):
             queues.send(task_buffer(noop))
-            queues.next_result()
+            check(queues.next_result())
         queues.stop_consuming()
 
     def warm(self, kind: Kind, buffer: str, count: int) -> dict:
@@ -102,7 +132,10 @@ class Bench:
             endpoint = self.endpoint(kind, queues)
             try:
                 round_trips(queues, buffer, 5)
-                return {"seconds": spread(round_trips(queues, buffer, count))}
+                before = cpu_seconds(endpoint.family())
+                seconds = round_trips(queues, buffer, count)
+                cpu = cpu_seconds(endpoint.family()) - before
+                return {"seconds": spread(seconds), "cpu_ms": cpu * 1000 / count}
             finally:
                 queues.stop_consuming()
                 endpoint.stop()
@@ -126,12 +159,12 @@ def main() -> int:
     parser.add_argument("--kind", choices=["original", "ours"], help="only this kind")
     parser.add_argument("--list", action="store_true", help="the rows")
     parser.add_argument("--json", type=pathlib.Path, metavar="FILE", help="write the numbers there")
-    parser.add_argument("--svg", type=pathlib.Path, metavar="FILE", help="draw the ratios there")
+    parser.add_argument("--svg", type=pathlib.Path, metavar="FILE", help="draw them there")
     parser.add_argument("--from-json", type=pathlib.Path, metavar="FILE", help="don't measure, only show")
     options = parser.parse_args()
     if options.list:
         for row in ROWS:
-            print(f"{row.name:20} {row.title}{'' if row.quick else '  (not in --quick)'}")
+            print(f"{row.name:20} {row.columns[0].title}{'' if row.quick else '  (not in --quick)'}")
         return 0
     if options.from_json:
         document = json.loads(options.from_json.read_text())
@@ -141,7 +174,7 @@ def main() -> int:
     if options.json:
         options.json.write_text(json.dumps(document, indent=1) + "\n")
     if options.svg:
-        options.svg.write_text(report.picture(document) + "\n")
+        options.svg.write_text(picture.draw(document) + "\n")
     return 0
 
 
@@ -155,29 +188,34 @@ def measure(options: argparse.Namespace) -> dict:
     try:
         if not options.only:
             document["references"] = {
-                "reference: python3 start, import dill": reference.python_start(bench.python, 5),
-                "reference: pipe ping-pong": reference.pipe_ping_pong(),
-                "reference: broker publish → deliver → ack": reference.broker_round_trip(bench.broker)}
+                "Python starts and imports dill": reference.python_start(bench.python, 10),
+                "a byte through a pipe and back": reference.pipe_ping_pong(),
+                "RabbitMQ: publish → deliver → ack": reference.broker_round_trip(bench.broker)}
         for row in ROWS:
             if options.only and row.name not in options.only or options.quick and not row.quick:
                 continue
-            entry: dict = {"name": row.name, "title": row.title, "headline": row.headline,
-                           "unit": row.unit, "more_is_better": row.more_is_better, "failed": {}}
-            for kind in bench.kinds:
-                if options.kind and kind.name != options.kind:
-                    continue
-                print(f"{row.title}: {kind.name} ...", file=sys.stderr, flush=True)
-                try:
-                    entry[kind.name] = row.measure(bench, kind)
-                    print(f"    {json.dumps(entry[kind.name])}", file=sys.stderr, flush=True)
-                except Exception as e:  # a row that fails is a result; the others go on
-                    entry["failed"][kind.name] = f"{type(e).__name__}: {e}"[:2000]
-                    traceback.print_exc()
-            document["rows"].append(entry)
+            document["rows"].append(measured(bench, row, options.kind))
     finally:
         bench.close()
         shutil.rmtree(folder, ignore_errors=True)
     return document
+
+
+def measured(bench: Bench, row: Row, only: str | None) -> dict:
+    entry: dict = {"name": row.name, "columns": [dataclasses.asdict(c) for c in row.columns], "failed": {}}
+    kinds = {kind.name: kind for kind in bench.kinds}
+    for name in row.kinds:
+        if only and name in kinds and name != only:
+            continue
+        begin = time.monotonic()
+        print(f"{row.columns[0].title}: {name} ...", file=sys.stderr, flush=True)
+        try:
+            entry[name] = row.measure(bench, kinds.get(name))
+            print(f"    {json.dumps(entry[name])}  ({time.monotonic() - begin:.0f} s)", file=sys.stderr, flush=True)
+        except Exception as e:  # a row that fails is a result; the others go on
+            entry["failed"][name] = f"{type(e).__name__}: {e}"[:2000]
+            traceback.print_exc()
+    return entry
 
 
 if __name__ == "__main__":

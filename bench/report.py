@@ -1,4 +1,4 @@
-"""From measured numbers to a table, a JSON document and a picture."""
+"""From measured numbers to a table."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import os
 import pathlib
 import platform
 import time
-from xml.sax.saxutils import escape
 
 
 def machine() -> dict:
@@ -15,10 +14,12 @@ def machine() -> dict:
                 if line.startswith("model name")), platform.machine())
     memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / (1 << 30)
     return {"cpu": cpu, "cores": os.cpu_count(), "memory_gib": round(memory, 1),
-            "kernel": platform.release(), "date": time.strftime("%Y-%m-%d")}
+            "kernel": platform.release(), "system": platform.freedesktop_os_release().get("PRETTY_NAME", ""),
+            "python": platform.python_version(), "load": round(os.getloadavg()[0], 1), "date": time.strftime("%Y-%m-%d")}
 
 
-def value(numbers: dict | None, column: str) -> float | None:
+def median(numbers: dict | None, column: str) -> float | None:
+    """Of what was measured once or often."""
     if not numbers or column not in numbers:
         return None
     found = numbers[column]
@@ -27,68 +28,71 @@ def value(numbers: dict | None, column: str) -> float | None:
 
 def shown(number: float | None, unit: str) -> str:
     if number is None:
-        return "–"
-    if unit == "s" and number < 1:
-        return f"{number * 1000:.3g} ms"
-    text = f"{number:,.0f}" if number >= 100 else f"{number:.3g}"
-    return f"{text} {unit}"
+        return ""
+    if unit in ("s", "ms"):
+        if number == 0:
+            return "0 s"
+        seconds = number if unit == "s" else number / 1000
+        for size, name in ((1, "s"), (1e-3, "ms"), (1e-6, "µs")):
+            if abs(seconds) >= size or name == "µs":
+                return f"{seconds / size:.{2 if abs(seconds) < 10 * size else 1 if abs(seconds) < 100 * size else 0}f} {name}"
+    text = f"{number:,.0f}" if number >= 100 or number == int(number) else f"{number:.3g}"
+    return f"{text.replace(',', ' ')} {unit}".strip()
 
 
-def ratio(row: dict) -> float | None:
-    theirs, ours = (value(row.get(kind), row["headline"]) for kind in ("original", "ours"))
+def spread_of(numbers: dict | None, column: str) -> str:
+    """How far the repeated measurements lie apart, in percent of the median: "-3 +12 %"."""
+    found = (numbers or {}).get(column)
+    if not isinstance(found, dict) or found["n"] < 2 or not found["median"]:
+        return ""
+    low, high = ((found[key] / found["median"] - 1) * 100 for key in ("low", "p95"))
+    return f"{low:+.0f} {high:+.0f} %"
+
+
+def ratio(entry: dict, column: dict) -> float | None:
+    """How many times the original needs of what ours needs."""
+    theirs, ours = (median(entry.get(kind), column["key"]) for kind in ("original", "ours"))
     if not theirs or not ours:
         return None
-    return ours / theirs if row["more_is_better"] else theirs / ours
+    return ours / theirs if column["key"] == "per_second" else theirs / ours
+
+
+def times(number: float | None) -> str:
+    return f"{number:,.0f}×".replace(",", " ") if number and number >= 10 else f"{number:.1f}×" if number else ""
+
+
+def lines_of(entry: dict) -> list[list[str]]:
+    lines = []
+    for i, column in enumerate(entry["columns"]):
+        line = [column["title"] if i == 0 else "    " + column["title"]]
+        for kind in ("original", "ours"):
+            numbers = entry.get(kind) or (kind == "ours" and entry.get("reference")) or None
+            line += [entry["failed"].get(kind) and "failed" or shown(median(numbers, column["key"]), column["unit"]),
+                     spread_of(numbers, column["key"])]
+        lines.append([*line, times(ratio(entry, column))])
+    return lines
 
 
 def table(document: dict) -> str:
-    lines = [["", "original", "ours", "ratio"]]
-    for row in document["rows"]:
-        cells = [row["title"]]
-        for kind in ("original", "ours"):
-            cells.append(row.get("failed", {}).get(kind) and "failed" or
-                         shown(value(row.get(kind), row["headline"]), row["unit"]))
-        times = ratio(row)
-        cells.append(f"{times:,.1f}×" if times else "")
-        lines.append(cells)
-    for name, numbers in document["references"].items():
-        lines.append([name, "", shown(numbers["median"], "s"), ""])
-    widths = [max(len(line[i]) for line in lines) for i in range(4)]
-    text = []
-    for i, line in enumerate(lines):
-        text.append("  ".join([line[0].ljust(widths[0])] +
-                              [line[k].rjust(widths[k]) for k in (1, 2, 3)]).rstrip())
-        if i == 0 or i == len(document["rows"]):
-            text.append("  ".join("-" * w for w in widths))
+    rows = [line for entry in document["rows"] if "reference" not in entry for line in lines_of(entry)]
+    references = [[name, "", "", shown(found["median"], "s"), spread_of({"s": found}, "s"), ""]
+                  for name, found in document["references"].items()]
+    references += [line for entry in document["rows"] if "reference" in entry for line in lines_of(entry)]
+    head = ["median; low and 95th percentile beside it", "original", "", "ours", "", "ratio"]
+    all_lines = [head, *rows, *references]
+    widths = [max(len(line[i]) for line in all_lines) for i in range(len(head))]
+
+    def text(line: list[str]) -> str:
+        return "  ".join([line[0].ljust(widths[0]), *(cell.rjust(w) for cell, w in zip(line[1:], widths[1:]))]).rstrip()
+
+    rule = "-" * (sum(widths) + 2 * (len(widths) - 1))
+    out = [text(head), rule, *map(text, rows)]
+    if references:
+        out += [rule, "references: what nobody can leave out", *map(text, references)]
+    return "\n".join([*out, rule, machine_line(document)])
+
+
+def machine_line(document: dict) -> str:
     m = document["machine"]
-    text.append(f"{m['cpu']}, {m['cores']} cores, {m['memory_gib']} GiB, Linux {m['kernel']}, {m['date']}")
-    return "\n".join(text)
-
-
-def picture(document: dict) -> str:
-    """Horizontal bars of the ratios, on a logarithmic scale."""
-    import math
-
-    rows = [(row, ratio(row)) for row in document["rows"]]
-    rows = [(row, times) for row, times in rows if times]
-    width, left, step = 900, 470, 30
-    top = 56
-    scale = (width - left - 170) / max(1.0, math.log10(max(times for _, times in rows)))
-    parts = [f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {top + step * len(rows) + 40}" '
-             'font-family="system-ui, sans-serif" font-size="14">',
-             "<style>text{fill:#222}.n{fill:#555}.b{fill:#2a6f97}@media(prefers-color-scheme:dark)"
-             "{text{fill:#eee}.n{fill:#aaa}.b{fill:#61a5c2}}</style>",
-             '<text x="10" y="26" font-size="18" font-weight="600">How many times better than the '
-             "Python original</text>"]
-    for i, (row, times) in enumerate(rows):
-        y = top + i * step
-        bar = max(2.0, math.log10(max(times, 1.0)) * scale)
-        theirs, ours = (shown(value(row[k], row["headline"]), row["unit"]) for k in ("original", "ours"))
-        parts.append(f'<text x="{left - 10}" y="{y + 15}" text-anchor="end">{escape(row["title"])}</text>'
-                     f'<rect class="b" x="{left}" y="{y}" width="{bar:.0f}" height="20" rx="3"/>'
-                     f'<text x="{left + bar + 8:.0f}" y="{y + 15}" font-weight="600">{times:,.0f}×'
-                     f'<tspan class="n" font-weight="400" font-size="12"> {theirs} → {ours}</tspan></text>')
-    m = document["machine"]
-    parts.append(f'<text class="n" x="10" y="{top + step * len(rows) + 24}" font-size="12">'
-                 f'{escape(m["cpu"])}, {m["cores"]} cores, {m["date"]}; logarithmic scale</text></svg>')
-    return "\n".join(parts)
+    return (f"{m['cpu']}, {m['cores']} cores, {m['memory_gib']} GiB, Linux {m['kernel']}, {m['system']}, "
+            f"Python {m['python']}, {m['date']}, load {m['load']}{', --quick' if document['quick'] else ''}")
