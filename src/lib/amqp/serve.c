@@ -300,6 +300,12 @@ static void cork(struct amqp_conn *c, int on)
     (void)setsockopt(amqp_get_sockfd(c->state), IPPROTO_TCP, TCP_CORK, &on, sizeof(on));
 }
 
+/* Its question must leave at once: corked, the kernel keeps it for 200 ms. */
+static bool waits_for_answer(const struct command *cmd)
+{
+    return cmd->kind == CMD_CALL || cmd->kind == CMD_CANCEL_CONSUMER;
+}
+
 static int run_commands(struct amqp_conn *c, struct err *err)
 {
     struct command_list mine;
@@ -314,7 +320,12 @@ static int run_commands(struct amqp_conn *c, struct err *err)
         cork(c, 1);
     while (rc == 0 && (cmd = STAILQ_FIRST(&mine)) != NULL) {
         STAILQ_REMOVE_HEAD(&mine, link);
+        bool asks = several && waits_for_answer(cmd);
+        if (asks)
+            cork(c, 0);
         rc = execute(c, cmd, err);
+        if (asks)
+            cork(c, 1);
         command_free(cmd);
         c->traffic.count++;
     }
