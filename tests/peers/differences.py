@@ -69,6 +69,7 @@ INTENDED: list[Intended] = [
     Intended("wrong words", "which of two wrong values", "the first by the order in `--help`",
              "the first on the command line"),
     Intended("wrong words", "guesses", "\"Did you mean\" the name that begins alike", "names that are alike, if any"),
+    Intended("wrong words", "`.` as a name", "shown as it was typed", "shown as the folder's name"),
     Intended("wrong words", "python-exec", "the usage shows `[ARGS]...`", "it takes them all the same"),
     Intended("results", "half a surrogate pair", "escaped",
              "can't be packed: an error of the endpoint's own takes the place of the result"),
