@@ -58,7 +58,7 @@ function ago(seconds) {
 }
 
 function when(seconds) {
-  if (!seconds) return el("span", {}, "–");
+  if (!seconds) return el("span", {}, "never");
   const date = new Date(seconds * 1000);
   return el("time", { datetime: date.toISOString(), title: date.toLocaleString() }, ago(seconds));
 }
@@ -99,6 +99,11 @@ function figures(pairs) {
     el("li", {}, el("b", {}, typeof value === "number" ? value.toLocaleString() : value), name)));
 }
 
+// In tables; the whole of it is on the thing's own page.
+function brief(text) {
+  return text && text.length > 80 ? el("span", { title: text }, `${text.slice(0, 79)}…`) : text;
+}
+
 const link = (href, text) => el("a", { href }, text);
 const id = (text) => el("span", { class: "id" }, text);
 
@@ -118,9 +123,9 @@ function endpointRow(endpoint, child) {
   const asked = Object.entries(endpoint.user_endpoint_config || {}).map(([k, v]) => `${k} ${JSON.stringify(v)}`).join(", ");
   return row([
     el("span", {}, child ? el("span", { class: "under", "aria-hidden": "true" }, "↳ ") : null,
-      link(`#/endpoint/${endpoint.id}`, child ? endpoint.owner : endpoint.name || endpoint.id),
+      link(`#/endpoint/${endpoint.id}`, brief(child ? endpoint.owner : endpoint.name || endpoint.id)),
       asked ? el("span", { class: "asked" }, asked) : null),
-    state(endpoint.status), child ? endpoint.local_user : endpoint.owner, endpoint.waiting, endpoint.running,
+    state(endpoint.status), child ? endpoint.local_user : brief(endpoint.owner), endpoint.waiting, endpoint.running,
     workers, when(endpoint.last_seen),
   ], child ? { class: "child" } : {});
 }
@@ -162,7 +167,7 @@ async function endpointPage(endpointId) {
       ["Workers", e.total_workers === undefined ? null : `${e.total_workers}, ${e.idle_workers || 0} idle`],
       ["Nodes", e.managers === undefined ? null : String(e.managers)],
       ["Tasks", `${e.waiting.toLocaleString()} waiting, ${e.running.toLocaleString()} at the endpoint`],
-      ["Task queue", depth], ["Last seen", when(e.last_seen)], ["Used", when(e.since)],
+      ["Task queue", depth], ["Last seen", when(e.last_seen)], [e.parent ? "Used" : "Registered", when(e.since)],
       ["Locked until", e.locked_until ? new Date(e.locked_until * 1000).toLocaleString() : null],
     ])),
   ];
@@ -182,7 +187,7 @@ async function endpointPage(endpointId) {
 function tasksTable(tasks) {
   if (!tasks || !tasks.length) return el("p", { class: "empty" }, "No tasks.");
   return table("Tasks", ["Task", "Function", "State", "Owner", "Submitted", "#Took"], tasks.map((t) => row([
-    link(`#/task/${t.id}`, id(t.id.slice(-12))), t.function_name, state(t.status), t.owner, when(t.submitted),
+    link(`#/task/${t.id}`, id(t.id.slice(-12))), brief(t.function_name), state(t.status), brief(t.owner), when(t.submitted),
     el("span", { class: "n" }, t.finished ? took(t.finished - t.submitted) : "–"),
   ])));
 }

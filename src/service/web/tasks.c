@@ -97,14 +97,17 @@ struct json_object *tasks_newest(struct look *l, struct db *db, const char *endp
 
 static int list_job(struct look *l, struct db *db, struct err *err)
 {
-    struct json_object *list = tasks_newest(l, db, "", l->status, l->before, PAGE, err);
+    struct json_object *list = tasks_newest(l, db, "", l->status, l->before, PAGE + 1, err);
     if (list == NULL)
         return -1;
     size_t n = json_object_array_length(list);
     l->out = json_object_new_object();
     json_add(l->out, "tasks", list);
-    if (n == PAGE)
-        json_add_str(l->out, "next", json_str_or(json_object_array_get_idx(list, n - 1), "id", ""));
+    if (n > PAGE) {
+        json_object_array_del_idx(list, PAGE, n - PAGE);
+        json_add_str(l->out, "next",
+                     json_str_or(json_object_array_get_idx(list, PAGE - 1), "id", ""));
+    }
     return 0;
 }
 
