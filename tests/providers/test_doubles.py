@@ -90,7 +90,8 @@ def test_refused_submission(parts, drive):
 
 
 @every_system
-@pytest.mark.parametrize("trouble", [("down", "1"), ("slow-status", "30")], ids=lambda t: t[0])
+@pytest.mark.parametrize("trouble", [("down", "1"), ("slow-status", "30"), ("garbage", "0.001"),
+                                     ("garbage", "30")], ids="-".join)
 def test_no_answer_is_no_end(parts, trouble, drive):
     system, batch, options = parts
     d = drive(options | {"cmd_timeout": 1}, batch.path, error_handler=False)

@@ -53,6 +53,7 @@ static struct told *find(struct asked *a, const char *id, size_t n)
 struct told *asked_state(struct asked *a, const char *id, size_t id_len, enum job_state state)
 {
     struct told *t = find(a, id, id_len);
+    a->understood += state != JOB_UNKNOWN;
     if (t == NULL)
         return NULL;
     t->what = TOLD_STATE;
@@ -102,6 +103,14 @@ bool word_is(struct word w, const char *text)
     return strlen(text) == w.n && memcmp(w.p, text, w.n) == 0;
 }
 
+bool word_is_heading(struct word w)
+{
+    bool rule = w.n >= 3;
+    for (size_t i = 0; i < w.n && rule; i++)
+        rule = w.p[i] == '-' || w.p[i] == '=';
+    return rule || (w.n >= 3 && strncasecmp(w.p, "job", 3) == 0);
+}
+
 enum job_state state_of_word(const struct state_word *table, struct word w)
 {
     for (; table->word != NULL; table++)
@@ -119,4 +128,6 @@ void asked_read_table(struct asked *a, const char *text, unsigned column,
     for (int n; (n = words_of_line(&text, w, column + 1)) >= 0;)
         if (n == (int)column + 1 && isdigit((unsigned char)*w[0].p))
             asked_state(a, w[0].p, w[0].n, state_of_word(table, w[column]));
+        else
+            a->understood += n > 0 && word_is_heading(w[0]);
 }

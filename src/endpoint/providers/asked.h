@@ -22,6 +22,7 @@ struct asked {
     const char *const *ids;
     size_t n;
     struct told *told; /* one for each id */
+    size_t understood; /* headings, and jobs with a known state, ours or not */
 };
 
 /* told becomes n empty ones; free with asked_free(), ids stay the caller's. */
@@ -43,6 +44,8 @@ struct word {
 /* Up to max words of the line at *text, which moves behind it; -1 at the end of the text. */
 int words_of_line(const char **text, struct word *words, size_t max);
 bool word_is(struct word w, const char *text);
+/* The first word of a table's heading ("Job id", "job-ID", "JobID:", rules of "-" or "="). */
+bool word_is_heading(struct word w);
 
 /* A scheduler's words for the states of jobs; a table ends with word NULL. */
 struct state_word {
@@ -51,8 +54,8 @@ struct state_word {
 };
 /* Upper and lower case are the same; JOB_UNKNOWN when the table has no such word. */
 enum job_state state_of_word(const struct state_word *table, struct word w);
-/* Lines that begin with a numeric id and have a state in that column (0 is the id's); others,
- * headings and rules for example, are passed over. */
+/* Lines that begin with a numeric id and have a state in that column (0 is the id's); others are
+ * passed over. */
 void asked_read_table(struct asked *a, const char *text, unsigned column,
                       const struct state_word *table);
 

@@ -61,7 +61,11 @@ static void ended_cb(void *arg, const struct spawn_result *r)
               c->text);
     end(c,
         &(struct answer){
-            .exit_code = r->exit_code, .timed_out = r->timed_out, .out = r->out, .err = r->errout});
+            .exit_code = r->exit_code,
+            .timed_out = r->timed_out,
+            .cut = r->out_len >= ANSWER_MAX || strlen(r->out) < r->out_len,
+            .out = r->out,
+            .err = r->errout});
 }
 
 static void start(struct command *c)

@@ -9,6 +9,7 @@
 struct answer {
     int exit_code; /* -1: killed, timed out, could not be started */
     bool timed_out;
+    bool cut;              /* out is not all of it, or no text */
     const char *out, *err; /* texts; never NULL */
 };
 

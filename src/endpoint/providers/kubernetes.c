@@ -302,6 +302,7 @@ static enum reading read_status(struct provider *p, const struct answer *a, stru
     struct json_object *items = json_at(o, "items");
     if (!json_object_is_type(items, json_type_array))
         return READ_NOTHING;
+    asked->understood++;
     for (size_t i = 0; i < json_object_array_length(items); i++) {
         struct json_object *pod = json_object_array_get_idx(items, i);
         struct json_object *status = json_at(pod, "status");

@@ -52,6 +52,7 @@ void pbs_read_table(const char *text, struct asked *asked)
 {
     struct word w[16];
     for (int n; (n = words_of_line(&text, w, 16)) >= 0;) {
+        asked->understood += n > 0 && word_is_heading(w[0]);
         if (n < 3 || !isdigit((unsigned char)*w[0].p))
             continue;
         struct word state = w[n - 2].n == 1 ? w[n - 2] : n > 4 ? w[4] : w[n - 2];

@@ -81,6 +81,7 @@ static enum reading read_status(struct provider *p, const struct answer *a, stru
             own->mode |= NO_JSON;
             return READ_AGAIN;
         }
+        asked->understood += json_object_is_type(o, json_type_object);
         if (json_object_is_type(jobs, json_type_object))
             read_jobs(jobs, asked);
     }

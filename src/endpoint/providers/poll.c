@@ -199,6 +199,11 @@ static void complain(const struct answer *a)
                     a->timed_out ? "too slow" : "ended", a->exit_code, a->err);
 }
 
+static bool is_blank(const char *text)
+{
+    return text[strspn(text, " \t\r\n")] == '\0';
+}
+
 static void answered_cb(void *arg, const struct answer *a)
 {
     struct poll *q = arg;
@@ -210,6 +215,10 @@ static void answered_cb(void *arg, const struct answer *a)
     struct asked part = {
         .ids = q->asked.ids + q->from, .n = q->to - q->from, .told = q->asked.told + q->from};
     enum reading how = a->exit_code < 0 ? READ_NOTHING : k->read_status(q->p, a, &part);
+    if (how == READ_ALL && part.understood == 0 && !is_blank(a->out))
+        how = READ_NOTHING; /* a wrapper's complaint, a page of HTML, noise */
+    else if (how == READ_ALL && a->cut)
+        how = READ_SOME;
     if (how == READ_AGAIN && q->rephrased++ < REPHRASE_MAX) {
         ask(q);
         return;

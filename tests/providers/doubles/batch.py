@@ -7,6 +7,7 @@ $DOUBLE_DIR/faults/NAME switches a fault on, its text is the value:
     slow-status S, slow-submit S (after the job was taken), late-submit S (taken that much later, by
     then without the command), slow-cancel S, down, refuse-submit TEXT,
     refuse-cancel N (that often), hold (jobs stay queued), no-history, broken-json, one-of-many,
+    garbage MB (status answers are noise, of that size, with exit status 0),
     forget (ended jobs are unknown), no-accounting, odd-submit TEXT (instead of the id)
 """
 
@@ -479,6 +480,12 @@ def main():
         fail("cannot connect to the server", 255)
     if asks:
         pause("slow-status")
+    if asks and fault("garbage"):
+        noise = b"\x00\xff\xfe{]\"\n /usr/lib/motd: 99% full %s\n\x1b[31m" * 20
+        with open(1, "wb") as out:
+            for _ in range(max(1, int(float(fault("garbage")) * 1e6 / len(noise)))):
+                out.write(noise)
+        sys.exit(0)
     SYSTEMS[system][command](args, "F" if system == "pbspro" else "C")
 
 
