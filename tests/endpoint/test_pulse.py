@@ -1,7 +1,9 @@
 """Heartbeats and the idle rule, with the shortest period there is (U11-U18, U38)."""
 
+import pathlib
 import time
 
+from support.process import wait_for
 from uep import LOCAL, POOL
 
 PILOT_KEYS = """managers active_managers total_workers idle_workers pending_tasks outstanding_tasks total_tasks
@@ -92,3 +94,25 @@ def test_always_on(cloud):
     assert uep.process.poll() is None
     assert "idle" not in title(uep)
     assert uep.stop() == 0
+
+
+def switches(pid):
+    """How often its threads went to sleep."""
+    total = 0
+    for status in pathlib.Path(f"/proc/{pid}/task").glob("*/status"):
+        total += int(status.read_text().split("\nvoluntary_ctxt_switches:")[1].split()[0])
+    return total
+
+
+def test_idle_wakes_for_the_heartbeat_only(cloud):
+    """Between two heartbeats, and with a block that has come and gone."""
+    config = LOCAL.replace("heartbeat_period: 5", "heartbeat_period: 300")
+    uep = cloud.start(config.replace("provider:", "job_status_kwargs: {max_idletime: 0.5}\n  provider:"))
+    cloud.result(cloud.submit(sleep, 0))
+    wait_for("no block", lambda: "no block is left" in uep.log())
+    wait_for("no child", lambda: not uep.children())
+    time.sleep(2)
+    before = switches(uep.process.pid)
+    time.sleep(12)
+    assert switches(uep.process.pid) - before <= 4  # the PID file's age, once in 15 s
+    uep.stop()
