@@ -155,7 +155,8 @@ int launch_cmd_write(struct buf *out, const char *text, const char *agent, launc
         return 0;
     }
     const char *rest = end_of_command(pool);
-    note_lost(pool + strcspn(pool, " \t"), rest, lost);
+    const char *name = strstr(pool, script) != NULL ? strstr(pool, script) : strstr(pool, module);
+    note_lost(name + strcspn(name, " \t\"'"), rest, lost);
     if (fill(out, &f, text, pool, err) != 0 || fill(&unused, &f, pool, rest, err) != 0)
         return -1;
     buf_str(out, agent);

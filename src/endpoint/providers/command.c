@@ -59,13 +59,11 @@ static void ended_cb(void *arg, const struct spawn_result *r)
     c->spawn = NULL;
     log_debug("ended in %llu ms with %d: %s", (unsigned long long)r->took_us / 1000, r->exit_code,
               c->text);
-    end(c,
-        &(struct answer){
-            .exit_code = r->exit_code,
-            .timed_out = r->timed_out,
-            .cut = r->out_len >= ANSWER_MAX || strlen(r->out) < r->out_len,
-            .out = r->out,
-            .err = r->errout});
+    end(c, &(struct answer){.exit_code = r->exit_code,
+                            .timed_out = r->timed_out,
+                            .cut = r->out_len >= ANSWER_MAX || strlen(r->out) < r->out_len,
+                            .out = r->out,
+                            .err = r->errout});
 }
 
 static void start(struct command *c)
