@@ -1,4 +1,5 @@
 /* One request on its way: who asks, what was found, how it ends. */
+#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -102,8 +103,13 @@ static void job_done(void *arg, int rc, const struct err *err)
         if (log_rate_ok(&rate))
             log_error("request=%s %s %s: %s", req_id(c->req), req_method(c->req), req_path(c->req),
                       err->text);
-        call_error(c, 503, "LEDGER_UNAVAILABLE",
-                   "The service can't reach its ledger at the moment; please try again");
+        if (err->code == ENOSPC)
+            call_error(c, 503, "STORAGE_FULL",
+                       "The service's disk is full; nothing was accepted; please try again when "
+                       "its administrator has made room");
+        else
+            call_error(c, 503, "LEDGER_UNAVAILABLE",
+                       "The service can't reach its ledger at the moment; please try again");
     } else if (c->status) {
         send_error(c);
     } else {

@@ -3,18 +3,14 @@
  *
  * Ids are ordered by time, so "old" is a range at the front of each table; work is done in chunks,
  * each a transaction of its own. */
-#include <dirent.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "service/api/private.h"
 
 #define FIRST_US LOOP_S(15)
 #define EVERY_US LOOP_S(60)
-#define FILES_EVERY 60 /* rounds */
+#define FOLDERS_A_ROUND 4 /* all of them in about an hour */
 #define CHUNK 1000
 /* A task that was sent so long ago, while its user endpoint says that it has nothing, is lost. */
 #define LOST_S 60
@@ -30,7 +26,7 @@ struct sweep {
     char cutoff_id[UUID_TEXT];
     struct old_task expired[CHUNK];
     size_t n_expired, n_removed;
-    bool with_files;
+    unsigned folder;
 };
 
 struct maintenance {
@@ -106,24 +102,6 @@ static int remove_rest(struct db *db, struct sweep *s, struct err *err)
                : 0;
 }
 
-/* Files that no task of the last two retention times has touched. */
-static void remove_files(struct api *api, int64_t older_than_s)
-{
-    for (int i = 0; i < 256; i++) {
-        autofree char *path = xasprintf("%s/payloads/%02x", api->data_dir, i);
-        DIR *d = opendir(path);
-        struct dirent *e;
-        struct stat st;
-        while (d && (e = readdir(d)))
-            if (e->d_name[0] != '.' &&
-                fstatat(dirfd(d), e->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
-                S_ISREG(st.st_mode) && st.st_mtime < older_than_s)
-                unlinkat(dirfd(d), e->d_name, 0);
-        if (d)
-            closedir(d);
-    }
-}
-
 static int sweep_job(struct db *db, void *arg, struct err *err)
 {
     struct sweep *s = arg;
@@ -135,10 +113,9 @@ static int sweep_job(struct db *db, void *arg, struct err *err)
 static int files_job(struct db *db, void *arg, struct err *err)
 {
     struct sweep *s = arg;
-    (void)db;
-    (void)err;
-    if (s->with_files)
-        remove_files(s->api, (2 * s->cutoff_us - now_us()) / 1000000);
+    for (unsigned i = 0; i < FOLDERS_A_ROUND; i++)
+        if (files_sweep(s->api->files, s->folder + i, db, err) < 0)
+            return -1;
     return 0;
 }
 
@@ -179,7 +156,7 @@ static void tick(void *arg)
     s->api = m->api;
     s->cutoff_us = now_us() - (int64_t)m->api->settings.task_days * 24 * 3600 * 1000000;
     id_at(s->cutoff_us, s->cutoff_id);
-    s->with_files = m->round++ % FILES_EVERY == 0;
+    s->folder = m->round++ * FOLDERS_A_ROUND % FILES_FOLDERS;
     m->running = true;
     store_write(m->api->store, sweep_job, sweep_done, s);
 }

@@ -325,6 +325,9 @@ void files_destroy(struct files *f);
 /* From any thread: stores the bytes, gives their name (SHA-256 in hex, 65 bytes with NUL). */
 int files_put(struct files *f, const void *p, size_t n, char name[65], struct err *err);
 int files_get(struct files *f, const char *name, struct buf *out, struct err *err);
+#define FILES_FOLDERS 256
+/* In a job: removes what no row names from one of the folders. */
+int files_sweep(struct files *f, unsigned folder, struct db *db, struct err *err);
 
 /* States of a task in the ledger. */
 enum task_state { TASK_WAITING = 0, TASK_SENT = 1, TASK_SUCCEEDED = 2, TASK_FAILED = 3 };

@@ -10,6 +10,9 @@
 
 #include <string.h>
 
+/* A little less than the route's deadline, after which the server answers by itself. */
+#define ACCEPT_S 53
+
 static void stream_ready(struct call *c);
 static void endpoint_ready(struct call *c);
 
@@ -306,6 +309,10 @@ static int accept_job(struct db *db, void *arg, struct err *err)
 {
     struct call *c = arg;
     struct submit *s = c->state;
+    /* The ledger kept us waiting and the client has been told to try again: tasks that it doesn't
+     * know of would run beside those of its next try. */
+    if (clock_mono_us() > s->accept_by_us)
+        return err_set(err, "the ledger was not there in time");
     if (s->new_group &&
         db_run(db, err,
                "INSERT INTO task_groups(id, owner, stream, created_us) VALUES (?, ?, ?, ?) "
@@ -401,6 +408,7 @@ void submit_go(struct call *c)
 {
     struct submit *s = c->state;
     s->began_us = loop_now_us(c->api->loop);
+    s->accept_by_us = clock_mono_us() + LOOP_S(ACCEPT_S);
     look_up(c);
 }
 

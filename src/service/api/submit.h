@@ -38,6 +38,7 @@ struct submit {
     char uep_id[UUID_TEXT];
     char *uep_text;
     uint64_t began_us;
+    uint64_t accept_by_us; /* of the system's clock */
     int64_t accepted_us;
     void (*reply)(struct call *c); /* another form of the answer; NULL = v3's */
 };

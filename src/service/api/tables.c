@@ -58,5 +58,9 @@ const struct migration api_migrations[] = {
      " endpoint TEXT NOT NULL, who TEXT NOT NULL, role BIGINT NOT NULL,"
      " PRIMARY KEY(endpoint, who));",
      NULL},
+    {"files-1",
+     "CREATE INDEX payloads_file ON payloads(file) WHERE file IS NOT NULL;"
+     "CREATE INDEX results_file ON results(file) WHERE file IS NOT NULL;",
+     NULL},
     {0},
 };

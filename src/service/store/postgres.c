@@ -2,6 +2,7 @@
  * connection that broke is made anew when the next transaction begins (the store runs the jobs of
  * the lost one again).  Integers and doubles travel as text, byte strings in binary; results come
  * as text, byte strings among them are decoded on the way out. */
+#include <errno.h>
 #include <libpq-fe.h>
 #include <stdio.h>
 #include <string.h>
@@ -48,7 +49,9 @@ static int failed(struct pg *p, const PGresult *res, const char *sql, struct err
         (state && (strcmp(state, "40001") == 0 || strcmp(state, "40P01") == 0 ||
                    strncmp(state, "57P", 3) == 0 || strncmp(state, "08", 2) == 0)))
         p->must_rerun = true;
-    return err_set(err, "ledger: %.*s (%.60s)", (int)strcspn(text, "\n"), text, sql);
+    /* 53100: disk full. */
+    return err_code(err, state && strcmp(state, "53100") == 0 ? ENOSPC : EIO,
+                    "ledger: %.*s (%.60s)", (int)strcspn(text, "\n"), text, sql);
 }
 
 static int connect_db(struct pg *p, struct err *err)

@@ -1,5 +1,6 @@
 /* SQLite: one file, WAL, every commit synced.  Statements are prepared once a connection and kept
  * by their text; a second use while the first is still stepping gets one of its own. */
+#include <errno.h>
 #include <pthread.h>
 #include <sqlite3.h>
 #include <string.h>
@@ -49,7 +50,8 @@ static int failed(struct lite *l, const char *sql, struct err *err)
     int low = code & 0xff;
     /* The transaction may be gone altogether (disk full, I/O error): then all of it failed. */
     l->must_rerun = low == SQLITE_BUSY || low == SQLITE_LOCKED;
-    return err_code(err, code, "ledger: %s (%.60s)", sqlite3_errmsg(l->h), sql);
+    return err_code(err, low == SQLITE_FULL ? ENOSPC : EIO, "ledger: %s (%.60s)",
+                    sqlite3_errmsg(l->h), sql);
 }
 
 /* keep: SQLITE_STATIC when the values outlive the statement's run, else SQLITE_TRANSIENT. */

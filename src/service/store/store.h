@@ -52,7 +52,8 @@ bool db_is_postgres(const struct db *db);
 
 /* ---- from the loop ---- */
 
-/* 0 = commit, -1 = this job's effects are taken back and done gets the sentence. */
+/* 0 = commit, -1 = this job's effects are taken back and done gets the sentence; its code is ENOSPC
+ * when the disk is full. */
 typedef int store_job_f(struct db *db, void *arg, struct err *err);
 typedef void store_done_f(void *arg, int rc, const struct err *err);
 
