@@ -101,7 +101,11 @@ def test_the_sources_have_statements():
 
 @pytest.mark.parametrize("sql", FOUND, ids=lambda s: re.sub(r"\W+", "-", s)[:60])
 def test_no_statement_reads_a_large_table(tables, sql):
-    rows = tables.execute("EXPLAIN QUERY PLAN " + sql, [None] * sql.count("?")).fetchall()
+    try:
+        rows = tables.execute("EXPLAIN QUERY PLAN " + sql, [None] * sql.count("?")).fetchall()
+    except sqlite3.OperationalError:  # the program puts it together from pieces
+        assert not set(aliases(sql).values()) & LARGE & set(re.findall(r"\w+", sql)), sql
+        return
     bad = [row[3] for row in rows if reads_all(row[3], aliases(sql))]
     if bad and not any(words in sql for words in ALLOWED):
         pytest.fail(f"{FOUND[sql]}: {bad} in {sql}")
