@@ -112,8 +112,11 @@ static void went_down(struct broker *b, struct line *l, enum amqp_down why, cons
         channel_closed(b, l, text);
 }
 
-static void came_up(struct line *l)
+/* Where one gets in, the other need not wait for the end of its pause. */
+static void came_up(struct line *l, const struct line *other)
 {
+    if (other->downs)
+        amqp_conn_wake(other->conn);
     l->accepted = true;
     if (l->downs > 1)
         log_info("The connection is back (%s)", l->name);
@@ -125,7 +128,7 @@ static void came_up(struct line *l)
 static void commands_up_cb(void *arg)
 {
     struct broker *b = arg;
-    came_up(&b->commands);
+    came_up(&b->commands, &b->heartbeats);
     log_info("Awaiting messages from queue: %s", b->site->commands.queue);
 }
 
@@ -190,7 +193,7 @@ static void heartbeats_up_cb(void *arg)
 {
     struct broker *b = arg;
     uint64_t period_us = (uint64_t)(b->site->config->heartbeat_period * 1e6);
-    came_up(&b->heartbeats);
+    came_up(&b->heartbeats, &b->commands);
     publish(b, false);
     loop_timer_set(b->beat, period_us, period_us / 20);
 }
