@@ -116,3 +116,11 @@ def test_one_that_only_connects_anew_is_left_alone(service, site):
     again.start()  # not a word about it
     wait_until(lambda: is_done(service, task), 20)
     again.stop()
+
+
+def test_a_manager_that_is_killed_is_offline_after_a_while(service, site):
+    """M3: it said nothing; three of its periods, twenty seconds at least."""
+    manager = site(period=5)
+    manager.stop()
+    assert online(service, manager.id)
+    wait_until(lambda: not online(service, manager.id), 60)

@@ -128,7 +128,10 @@ def test_a_stolen_broker_password_starts_nothing(signed):
     assert submit(signed, "second") == "GOT 7"
     properties, body = thief.get(commands)
     real = properties.headers["sallyport-grant"]
-    assert payload_of(real)["user"] == json.loads(body)["globus_effective_identity"]
+    command = json.loads(body)
+    assert payload_of(real)["user"] == command["globus_effective_identity"]
+    for identity in command["globus_identity_set"]:  # M30, A27: what the original's mapping can't do without
+        assert identity["id"] and identity["status"] == "used" and None not in identity.values(), identity
     before, running = starts(signed), len(processes_of(signed.account.uid))
     uep = str(uuid.uuid4())
     reports = thief.listen("heartbeats", "#")
