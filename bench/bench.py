@@ -195,6 +195,8 @@ def measure(options: argparse.Namespace) -> dict:
             if options.only and row.name not in options.only or options.quick and not row.quick:
                 continue
             document["rows"].append(measured(bench, row, options.kind))
+            if options.json:  # what has been measured is kept, whatever comes
+                options.json.write_text(json.dumps(document, indent=1) + "\n")
     finally:
         bench.close()
         shutil.rmtree(folder, ignore_errors=True)

@@ -7,6 +7,7 @@ meanwhile: the script calls reached() and goes on when that is done.
 
 from __future__ import annotations
 
+import os
 import pathlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -63,6 +64,8 @@ SCHEMA = """{
 
 # The first that submits by v3, and two between it and today's.
 OLD_SDKS = ["2.3.0", "2.28.0", "3.16.1"]
+
+WORKER_PYTHONS = ["3.8", "3.9", "3.10", "3.12", "3.13"]
 
 # Stands before each script.
 PREAMBLE = """\
@@ -151,6 +154,28 @@ def old_sdk(release: str) -> Scenario:
         say(out)
         os._exit(0)
         """, [42, "TaskExecutionFailed: ZeroDivisionError: mine", True], sdk=release, slow=release != OLD_SDKS[0])
+
+
+PYTHONS = pathlib.Path(os.environ.get("SALLYPORT_CACHE", "/var/cache/sallyport")) / "pythons"
+
+
+def worker_python(version: str) -> Scenario:
+    """Another Python below the worker than the SDK's, which is Debian's 3.11."""
+    program = PYTHONS / version / "bin" / "python3"
+    return Scenario(f"worker's Python {version}, SDK's 3.11: functions as source", """
+        from globus_compute_sdk import serialize as s
+        def versions(x):
+            import sys
+            return [x, "%d.%d" % sys.version_info[:2]]
+        out = []
+        for code in ("DillCodeSource", "PureSourceTextInspect", "AllCodeStrategies"):
+            with executor() as ex:
+                ex.serializer = s.ComputeSerializer(strategy_code=getattr(s, code)(), strategy_data=s.JSONData())
+                out.append(outcome(ex.submit(versions, 7), 60))
+        say(out)
+        os._exit(0)
+        """, [[7, version]] * 3, config={"WORKER_INIT": f"export GC_WORKER_PYTHON={program}"}, slow=True, cells=".*/ours",
+                    needs=lambda: None if program.exists() else f"no Python {version} in {PYTHONS}")
 
 
 LOST = ("TaskExecutionFailed: parsl.executors.high_throughput.errors.WorkerLost: "
@@ -460,4 +485,5 @@ SCENARIOS = [
             say([first, outcome(ex.submit(abs, -2))])
         """, [1, 2], during=actions.manager_restarted),
     *(old_sdk(release) for release in OLD_SDKS),
+    *(worker_python(version) for version in WORKER_PYTHONS),
 ]

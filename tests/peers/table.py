@@ -21,21 +21,25 @@ one and the service is ours.  The user endpoint of the other kind is found by `P
 `user_environment.yaml`.
 
 Releases of the SDK that people still have: 2.3.0 is the first that submits by v3, 2.28.0 and 3.16.1 lie between it
-and today's.  Pairs of the same parts are compared piece by piece, with generated inputs, in the other files of
+and today's.  A worker's Python may be any from 3.8 on when functions travel as source
+(`ComputeSerializer(strategy_code=AllCodeStrategies())`); byte code, which the SDK sends unless told otherwise, needs the
+same minor version on both sides, and fails in ways of the interpreter's own elsewhere.  For the original's user
+endpoint there is no such row: its workers are of its own environment.  Pairs of the same parts are compared piece by piece, with generated inputs, in the other files of
 `tests/peers`; [differences-parts.md](differences-parts.md) lists what they may find.
 
 - **works**: what the user sees is what the scenario expects.
 - **differs (n)**: it is something else; the reason is below.
+- **–**: there is no such thing.
 """
 
 
 PARTS = """\
 # Beside the Python original: the parts with generated inputs
 
-`tests/peers` gives both the same input, made up anew in each run, and compares what comes out: command lines with
+`tests/peers` gives both the same input, made up by the hundred, and compares what comes out: command lines with
 their output, exit code and files (`test_commands.py`), templates and options (`test_render.py`), batch scripts
 (`test_batch.py`), result messages (`test_results.py`), heartbeats and what else goes to the broker (`test_wire.py`).
-`SALLYPORT_PEERS_ALL=1` makes ten times as many. This is what those comparisons leave out; templates and batch systems
+`SALLYPORT_PEERS_ALL=1` makes ten times as many, others in each run. This is what those comparisons leave out; templates and batch systems
 have pages of their own ([templates](differences-templates.md), [batch systems](differences-batch.md)). The page is
 `INTENDED` of `tests/peers/differences.py`; `test_pages.py` holds the two together.
 

@@ -57,6 +57,7 @@ LAUNCHERS = st.one_of(*[
     }.items()]).map(lambda o: o | {"prepend": "time"} if o["type"] == "WrappedLauncher" else o)
 
 SETTINGS = settings(max_examples=300 if os.environ.get("SALLYPORT_PEERS_ALL") else 40, deadline=None, database=None,
+                    derandomize=not os.environ.get("SALLYPORT_PEERS_ALL"),
                     suppress_health_check=list(HealthCheck))
 
 

@@ -30,9 +30,11 @@ def test_every_scenario_is_a_row_with_an_outcome_in_each_cell():
         [word.strip() for word in line.strip("|").split("|")] for line in page.splitlines() if line.startswith("|"))}
     assert rows["scenario"] == CELLS
     for scenario in SCENARIOS:
+        if scenario.name not in rows and scenario.needs:
+            continue  # what it needs was not there when the page was made
         for cell, word in zip(CELLS, rows.pop(scenario.name)):
             if re.fullmatch(scenario.cells, cell):
-                assert re.fullmatch(r"works|differs \(\d+\)|says so", word), f"{scenario.name}: {cell}: {word}"
+                assert re.fullmatch(r"works|differs \(\d+\)", word), f"{scenario.name}: {cell}: {word}"
     assert not rows.keys() - {"scenario", "---"}, "rows without a scenario"
 
 

@@ -86,6 +86,7 @@ def last_line(text):
 
 @pytest.mark.timeout(600)
 @settings(max_examples=3000 if os.environ.get("SALLYPORT_PEERS_ALL") else 300, deadline=None, database=None,
+          derandomize=not os.environ.get("SALLYPORT_PEERS_ALL"),
           suppress_health_check=list(HealthCheck))
 @given(st.one_of(st.tuples(st.just(give), VALUES.map(lambda v: (v,))), st.tuples(st.just(fail), ERRORS)),
        SERIALIZERS, CODES)
