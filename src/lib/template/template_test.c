@@ -261,6 +261,7 @@ static void differs_refuses(void **state)
         {"{{ 'a'.encode() }}", "encode"},
         {"{{ o.items }}", "has no attribute 'items'"},
         {"{{ 2 ** 200 }}", "unable to calculate"},
+        {"{{ '%r'|format('a') }}", "invalid conversion type 'r'"},
     };
     for (size_t i = 0; i < sizeof(t) / sizeof(t[0]); i++) {
         autobuf struct buf out = BUF_INIT;
@@ -294,6 +295,10 @@ static void differs_gives(void **state)
         {"{{ 1e22 ~ '' }}", "10000000000000000000000.0"},
         {"{{ {'b': 'x y'}|urlencode }}", "b=x%20y"},
         {"{{ range(3)|string }}", "[0, 1, 2]"},
+        {"{{ nope|pprint }}", ""},
+        {"{{ 1.5|filesizeformat }}", "1.5 Bytes"},
+        {"{{ 'x'|int(none) }}", "0"},
+        {"{{ 'x'|float(none) }}", "0.0"},
     };
     check_texts(t, sizeof(t) / sizeof(t[0]));
 }
