@@ -221,7 +221,8 @@ enum {
     OPT_LOG,
     OPT_INSTANCE,
     OPT_DEBUG,
-    OPT_BROKER_ONLY
+    OPT_BROKER_ONLY,
+    OPT_BROKER_CONF
 };
 
 static const struct option options[] = {
@@ -237,6 +238,7 @@ static const struct option options[] = {
     {"public-url", 1, NULL, OPT_PUBLIC},
     {"debug", 0, NULL, OPT_DEBUG},
     {"broker-only", 0, NULL, OPT_BROKER_ONLY},
+    {"broker-conf", 0, NULL, OPT_BROKER_CONF},
     {"connect", 1, NULL, OPT_CONNECT},
     {"instance", 1, NULL, OPT_INSTANCE},
     {0},
@@ -303,6 +305,9 @@ static int take_options(struct service_config *c, int argc, char **argv, struct 
             break;
         case OPT_DEBUG:
             c->debug = true;
+            break;
+        case OPT_BROKER_CONF:
+            c->broker_conf = true;
             break;
         case OPT_BROKER_ONLY:
             c->broker_only = true;

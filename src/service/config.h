@@ -19,6 +19,7 @@ struct service_config {
     bool debug, behind_proxy;
     const char *proxies[LISTEN_MAX + 1];
     bool broker_only; /* `sallyport broker` */
+    bool broker_conf; /* `sallyport broker-conf` */
     struct {
         const char *url;         /* NULL = a private node */
         const char *client_host; /* in the URLs that clients get */

@@ -23,6 +23,7 @@
 #include "lib/base/log.h"
 #include "lib/base/pidfile.h"
 #include "service/broker/node.h"
+#include "service/broker/probe.h"
 #include "service/attached.h"
 #include "service/http/cert.h"
 #include "service/http/listen.h"
@@ -52,6 +53,9 @@ struct service {
     bool is_ready, stopping;
     int fds[LISTEN_MAX]; /* listening sockets that were handed down */
     size_t n_fds;
+    struct probe *probe; /* of a broker that the site runs */
+    bool is_probed;
+    int rc;           /* exit status */
     char *inherited;  /* the address of the first */
     bool is_attached; /* another process runs the node */
 };
@@ -84,7 +88,7 @@ static int become(struct service *s, struct err *err)
 static void announce(void *arg)
 {
     struct service *s = arg;
-    if (s->is_ready)
+    if (s->is_ready || (s->probe && !s->is_probed))
         return;
     s->is_ready = true;
     const char *first = s->config.listen[0];
@@ -146,6 +150,8 @@ static int attach(struct service *s, const struct attached *a, struct err *err)
     return s->node ? 0 : -1;
 }
 
+static void on_stop(void *arg);
+
 static void node_listens(void *arg)
 {
     struct service *s = arg;
@@ -184,6 +190,32 @@ static char *private_url(struct service *s, const char *password, const char *ho
     autofree char *plain =
         xasprintf("amqps://%s:%s@%s:%d/%%2F", SERVICE_USER, password, host, port);
     return broker_url_with_ca(plain, c->broker.ca_file, err);
+}
+
+static void probed(void *arg, const struct err *err)
+{
+    struct service *s = arg;
+    s->is_probed = true;
+    if (!err) {
+        if (broker_is_up(s->broker))
+            announce(s);
+        return;
+    }
+    fprintf(stderr, "Error: %s\n", err->text);
+    s->rc = 1;
+    on_stop(s);
+}
+
+static void start_probe(struct service *s, const char *url)
+{
+    char password[CREDS_PASSWORD];
+    backend_probe_password(s->creds, password);
+    s->probe = probe_start(s->loop,
+                           &(struct probe_opts){.url = url,
+                                                .password = password,
+                                                .queue_type = s->config.broker.queue_type},
+                           probed, s);
+    explicit_bzero(password, sizeof(password));
 }
 
 static int start_broker(struct service *s, struct err *err)
@@ -241,6 +273,8 @@ static int start_broker(struct service *s, struct err *err)
     rc = s->broker ? 0 : -1;
     if (s->broker)
         api_broker(s->api, s->broker);
+    if (s->broker && s->config.broker.url)
+        start_probe(s, url);
 out:
     amqp_url_clear(&parsed);
     free(backend_url);
@@ -393,6 +427,7 @@ static void on_reopen(void *arg)
 static void finish(struct service *s)
 {
     tunnel_destroy(s->tunnel);
+    probe_stop(s->probe);
     web_stop(s->web); /* ends its streams: before the server */
     server_destroy(s->server);
     broker_destroy(s->broker, 0);
@@ -424,6 +459,31 @@ static int open_log(struct service *s, struct err *err)
     return 0;
 }
 
+/* `sallyport broker-conf` */
+static int print_conf(struct service *s)
+{
+    struct err err = ERR_INIT;
+    autofree char *key_path = xasprintf("%s/broker.key", s->config.data_dir);
+    const char *listen = s->config.broker.auth_listen;
+    s->creds = listen ? creds_create(s->loop, NULL, key_path, &err) : NULL;
+    if (!listen)
+        err_set(&err,
+                "broker.auth_listen is not set in %s/service.yaml: HOST:PORT where the "
+                "broker reaches this service",
+                s->config.data_dir);
+    if (!s->creds) {
+        fprintf(stderr, "Error: %s\n", err.text);
+        finish(s);
+        return 1;
+    }
+    autofree char *path = attached_backend_path(s->creds);
+    autofree char *base = xasprintf("http://%s%s", listen, path);
+    autofree char *lines = probe_conf(base);
+    printf("%s", lines);
+    finish(s);
+    return 0;
+}
+
 int main(int argc, char **argv)
 {
     struct service s = {0};
@@ -445,6 +505,8 @@ int main(int argc, char **argv)
         setrlimit(RLIMIT_NOFILE, &files);
     }
     s.loop = loop_create();
+    if (s.config.broker_conf)
+        return print_conf(&s);
     if (s.config.broker_only)
         return attached_main(&s.config, s.loop);
     s.idle = loop_timer_create(s.loop, idle_cb, &s);
@@ -460,5 +522,5 @@ int main(int argc, char **argv)
     pidfile_watch(s.pidfile, s.loop, on_stop, &s);
     rc = loop_run(s.loop);
     finish(&s);
-    return rc;
+    return rc ? rc : s.rc;
 }

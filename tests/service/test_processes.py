@@ -342,3 +342,25 @@ def test_what_does_not_go_together(house, tmp_path):
                            capture_output=True, text=True, timeout=30)
         assert p.returncode == 1 and "does not listen for TCP" in p.stderr
     assert a.get("/readyz", user=None).status_code == 200
+
+
+def test_the_database_is_killed_under_load(house):
+    a, b = house.member("a"), house.member("b")
+    manager = Manager(a.register().json())
+    wait_until(lambda: online(a, manager.id) and online(b, manager.id))
+    function = a.function()
+    load = Load([a, b], manager.id, function, pause=0.02)
+    wait_until(lambda: len(load.accepted) > 60, 60)
+    house.postgres.crash()
+    answer = a.get("/readyz", user=None)
+    assert answer.status_code == 503 and answer.json() == {"ledger": False, "broker": True}
+    assert a.get("/healthz", user=None).status_code == 200
+    house.postgres.start()
+    for member in (a, b):
+        wait_until(lambda m=member: m.get("/readyz", user=None).status_code == 200, 60)
+    before = len(load.accepted)
+    wait_until(lambda: len(load.accepted) > before + 30, 60)
+    load.stop()
+    all_succeed(a, load.accepted, 90)
+    assert set(load.accepted) <= set(runs(manager))
+    assert a.process.poll() is None and b.process.poll() is None

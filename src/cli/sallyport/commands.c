@@ -106,6 +106,23 @@ static const struct option_def grant_key_rotate_options[] = {
     {0},
 };
 
+static const struct option_def drain_options[] = {
+    OPTION_DATA,
+    {"--instance", 0, OPTION_TEXT, "NAME", "One of several processes of this folder"},
+    {0},
+};
+
+static const struct option_def task_options[] = {
+    OPTION_DATA,
+    OPTION_STORE,
+    {"--state", 0, OPTION_TEXT, "STATE",
+     "open, waiting, sent, succeeded or failed  [default: open]"},
+    OPTION_JSON,
+    {0},
+};
+
+static const struct option_def broker_conf_options[] = {OPTION_DATA, {0}};
+
 static const struct option_def broker_options[] = {
     OPTION_DATA,
     {"--store", 0, OPTION_TEXT, "URL", "The ledger of the services  [default: as in service.yaml]"},
@@ -174,6 +191,19 @@ const struct command commands[] = {
      .operands = "CLIENT",
      .options = plain_options,
      .run = cmd_client_remove},
+    {.name = "drain",
+     .summary = "Have the running service finish what it accepted, and end",
+     .text = "Takes no new connection, answers what was asked, brings what was accepted to ledger "
+             "and broker.  Returns when the service has ended.  Run it on the service's host.",
+     .examples = "drain --data /srv/sallyport\n"
+                 "drain --data /srv/sallyport --instance a",
+     .options = drain_options,
+     .run = cmd_drain},
+    {.name = "endpoint list",
+     .summary = "List the endpoints that are registered",
+     .examples = "endpoint list",
+     .options = plain_options,
+     .run = cmd_endpoint_list},
     {.name = "endpoint access",
      .summary = "List who may do what with an endpoint, beside its owner and `admins`",
      .examples = "endpoint access 7f0c3d2e-1111-4222-8333-444455556666",
@@ -263,6 +293,12 @@ const struct command commands[] = {
                  "serve --data ./data --listen 0.0.0.0:443 --cert site.pem --key site.key",
      .options = serve_options,
      .run = cmd_serve},
+    {.name = "task list",
+     .summary = "List tasks, the newest first (1000 at most)",
+     .examples = "task list\n"
+                 "task list --state failed --json",
+     .options = task_options,
+     .run = cmd_task_list},
     {.name = "token list",
      .summary = "List who is signed in, and with which program",
      .examples = "token list\n"
@@ -332,6 +368,14 @@ const struct command commands[] = {
      .examples = "broker --data /srv/sallyport",
      .options = broker_options,
      .run = cmd_broker},
+    {.name = "broker-conf",
+     .summary = "Print what a RabbitMQ of the site needs in its rabbitmq.conf",
+     .text = "The lines make it ask this service about the logins of endpoints and users.  They "
+             "hold a secret address.  broker.url and broker.auth_listen have to stand in "
+             "DIR/service.yaml.",
+     .examples = "broker-conf --data /srv/sallyport",
+     .options = broker_conf_options,
+     .run = cmd_broker_conf},
     {.name = "version",
      .summary = "Show the version of sallyport",
      .examples = "version\nversion --json",

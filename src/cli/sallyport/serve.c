@@ -35,6 +35,11 @@ int cmd_serve(const struct args *a)
     return run(a, NULL);
 }
 
+int cmd_broker_conf(const struct args *a)
+{
+    return run(a, "--broker-conf");
+}
+
 int cmd_broker(const struct args *a)
 {
     return run(a, "--broker-only");

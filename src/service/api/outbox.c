@@ -142,6 +142,7 @@ static void outcome(void *arg, enum amqp_outcome what)
     struct flight *f = arg;
     struct outbox *o = f->outbox;
     if (what == AMQP_ACKED) {
+        fault_point("task-confirmed");
         was_sent(o, f->id);
         return; /* the flight ends with the mark */
     }
@@ -211,6 +212,7 @@ static void publish(struct outbox *o, const char *uep, const struct task_out *t)
     snprintf(key, sizeof(key), "%s.tasks", uep);
     size_t len = body.len;
     broker_publish(o->api->broker, "tasks", key, buf_take(&body), len, &props, outcome, f);
+    fault_point("task-published");
     buf_free(&buffer);
     free(list);
     json_object_put(keep);

@@ -13,6 +13,7 @@
 #include "lib/base/uuid.h"
 #include "service/api/access.h"
 #include "service/api/api.h"
+#include "service/fault.h"
 
 #define BODY_SUBMIT_MAX (10u << 20) /* of the payloads; the request may be a little larger */
 #define BODY_FUNCTION_MAX (5u << 20)

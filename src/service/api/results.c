@@ -182,6 +182,7 @@ static void stream_outcome(void *arg, enum amqp_outcome outcome)
         loop_timer_set(all->retry, RETRY_US, LOOP_MS(100));
         return;
     }
+    fault_point("result-streamed");
     /* RETURNED: nobody listens (any more); the ledger has it. */
     end_result(r);
 }
@@ -250,6 +251,8 @@ static void stored(void *arg, int rc, const struct err *err)
     struct results *all = b->all;
     struct result *r;
     all->under_way--;
+    if (rc == 0)
+        fault_point("result-stored");
     if (rc < 0 && log_rate_ok(&rate))
         log_error("results could not be stored and are tried again: %s", err->text);
     while ((r = STAILQ_FIRST(&b->list))) {

@@ -62,4 +62,5 @@ void start_command_send(struct api *a, const struct start_command *s)
              s->username, s->request_id);
     size_t n = b.len;
     broker_publish(a->broker, "commands", key, buf_take(&b), n, &props, outcome, NULL);
+    fault_point("start-published");
 }

@@ -376,6 +376,7 @@ static void send_off(struct call *c, struct submit *s)
 static void accepted(struct call *c)
 {
     struct submit *s = c->state;
+    fault_point("submit-stored");
     rowcache_put_group(c->api->cache, s->group);
     if (s->uep_text && s->uep)
         uep_saved(s->uep, s->uep_text);
@@ -386,6 +387,7 @@ static void accepted(struct call *c)
         answer(c, s);
     log_debug("request=%s event=submit endpoint=%s uep=%s user=%s tasks=%zu", req_id(c->req),
               s->endpoint_id, s->uep_id, c->caller.username, s->n_tasks);
+    fault_point("submit-answered");
     if (s->n_tasks)
         send_off(c, s);
     call_end(c);

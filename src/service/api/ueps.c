@@ -380,6 +380,7 @@ void uep_open_add(struct uep *u, int64_t n)
 
 static void checked_in(struct uep *u)
 {
+    fault_point("check-in");
     set_state(u, UEP_UP);
     u->tries = 0;
     u->queue_checked = false;

@@ -14,11 +14,13 @@
 #include "lib/base/alloc.h"
 #include "lib/base/log.h"
 #include "service/broker/broker.h"
+#include "service/broker/probe.h"
 
 struct backend {
     struct creds *creds;
     bool anywhere;
     char *user, *password;
+    char probe[CREDS_PASSWORD];
     struct route routes[5];
     char *paths[4];
 };
@@ -68,6 +70,8 @@ static void on_user(struct req *r)
         return;
     if (strcmp(user, k->user) == 0)
         answer(r, equal(password, k->password), "administrator");
+    else if (strcmp(user, PROBE_USER) == 0)
+        answer(r, equal(password, k->probe), "");
     else if (strncmp(user, "ep.", 3) == 0 || strncmp(user, "usr.", 4) == 0)
         creds_check(k->creds, user, password, checked, req_ref(r));
     else
@@ -127,6 +131,12 @@ static void on_topic(struct req *r)
     answer(r, ok, "");
 }
 
+void backend_probe_password(struct creds *c, char out[CREDS_PASSWORD])
+{
+    creds_derive(c, "broker probe", out);
+    out[0] = 'p';
+}
+
 struct backend *backend_create(struct creds *c, const char *path, const char *service_user,
                                const char *service_password, bool anywhere)
 {
@@ -138,6 +148,7 @@ struct backend *backend_create(struct creds *c, const char *path, const char *se
     struct backend *k = xcalloc(1, sizeof(*k));
     k->creds = c;
     k->anywhere = anywhere;
+    backend_probe_password(c, k->probe);
     k->user = xstrdup(service_user);
     k->password = xstrdup(service_password);
     for (size_t i = 0; i < 4; i++) {
@@ -161,5 +172,6 @@ void backend_destroy(struct backend *k)
         free(k->paths[i]);
     free(k->user);
     wipe_free(k->password);
+    OPENSSL_cleanse(k->probe, sizeof(k->probe));
     free(k);
 }

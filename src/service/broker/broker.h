@@ -89,6 +89,8 @@ struct backend;
  * anywhere: questions may come from other hosts. */
 struct backend *backend_create(struct creds *c, const char *path, const char *service_user,
                                const char *service_password, bool anywhere);
+/* Of PROBE_USER (probe.h). */
+void backend_probe_password(struct creds *c, char out[CREDS_PASSWORD]);
 void backend_routes(struct backend *k, struct server *s);
 void backend_destroy(struct backend *k);
 

@@ -109,15 +109,17 @@ int topology_declare(void *arg, amqp_connection_state_t state, struct err *err)
     struct topology *t = arg;
     amqp_table_entry_t results[2], status[2];
     int n = 0;
+    /* All of them: a classic queue is gone for as long as its node of the cluster is. */
     if (t->quorum)
         results[n++] = word("x-queue-type", "quorum");
     status[0] = number("x-message-ttl", STATUS_TTL_MS);
+    status[1] = word("x-queue-type", "quorum");
     if (exchange(state, "tasks", "direct", err) < 0 ||
         exchange(state, "commands", "direct", err) < 0 ||
         exchange(state, "results", "topic", err) < 0 ||
         exchange(state, "heartbeats", "topic", err) < 0 ||
         queue(state, "results", false, results, n, NULL, err) < 0 ||
-        queue(state, "heartbeats", false, status, 1, NULL, err) < 0 ||
+        queue(state, "heartbeats", false, status, 1 + n, NULL, err) < 0 ||
         bind_queue(state, "results", "results", "*.results", err) < 0 ||
         bind_queue(state, "heartbeats", "heartbeats", "*.heartbeats", err) < 0)
         return -1;
@@ -157,7 +159,7 @@ int topology_queue(const struct topology *t, amqp_connection_state_t state, enum
 {
     amqp_table_entry_t args[3];
     int n = 0;
-    if (t->quorum && kind != BROKER_COMMANDS)
+    if (t->quorum)
         args[n++] = word("x-queue-type", "quorum");
     if (kind == BROKER_TASKS)
         args[n++] = number("x-expires", TASKS_EXPIRES_MS);
