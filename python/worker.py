@@ -4,6 +4,7 @@ The agent starts this file once per node as a fork server and asks it for worker
 one socket of its own.  The parts stand in the folder beside it, read in the order of PARTS:
 
     standins     names of other packages that payloads and error texts carry
+    bytecode     byte code of another Python is refused
     payload      from the text of a task to function and arguments
     results      from a value to the text of a result
     task         one task: place, environment, run, the message of its result
@@ -19,7 +20,7 @@ import os
 import sys
 import types
 
-PARTS = ("standins", "payload", "results", "task", "channel", "forkserver")
+PARTS = ("standins", "bytecode", "payload", "results", "task", "channel", "forkserver")
 
 
 def load(folder):

@@ -6,6 +6,7 @@ import pickle
 import sys
 import types
 
+from _sallyport import bytecode
 from _sallyport.standins import (
     CouldNotExecuteUserTaskError,
     DeserializationError,
@@ -16,13 +17,27 @@ def _unbase64(text):
     return binascii.a2b_base64(text.encode("ascii", "ignore"))
 
 
+USER = None  # (major, minor) of the Python that functions come from, when it is known
+
+
 def _loads(data):
     # dill is pure Python and slow to import; pickles that do not speak of it need none of it.
-    if b"dill" in data or b"__builtin__" in data:
-        import dill
+    if b"dill" not in data and b"__builtin__" not in data:
+        return pickle.loads(data)
+    import dill
 
+    if b"_create_code" not in data:
         return dill.loads(data)
-    return pickle.loads(data)
+    import io
+
+    try:
+        return bytecode.unpickler(dill, io.BytesIO(data), USER).load()
+    except (DeserializationError, ImportError):
+        raise  # the sentence about it, or a module that is missing here
+    except Exception as error:
+        if USER is not None and USER != bytecode.MINE:
+            raise bytecode.refusal(bytecode.name(USER)) from error
+        raise
 
 
 def _source(name, source):

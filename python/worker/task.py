@@ -7,6 +7,8 @@ import time
 from json import dumps
 from json.encoder import encode_basestring as quoted
 
+from _sallyport import payload
+from _sallyport.bytecode import release_of
 from _sallyport.payload import AllowList, load_task
 from _sallyport.results import serialize
 from _sallyport.standins import (
@@ -166,6 +168,7 @@ class Worker:
         self.sandbox = settings.get("sandbox", False)
         self.allowed = AllowList(settings.get("allowed_serializers"))
         self.details = dumps(details(settings.get("endpoint_id")), ensure_ascii=False)
+        payload.USER = release_of(settings.get("user_python"))
         self.environment = None
         self.place = None  # the resolved run_dir, once it has been made
 
