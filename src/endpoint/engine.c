@@ -441,6 +441,7 @@ int engine_read(struct json_object *o, struct engine *out, struct err *err)
     if (engine_options_read(out->kind, out->type, o, &out->options, err) != 0 ||
         check_mpi(out, err) != 0 || read_strategy(out, err) != 0 || read_workers(out, err) != 0 ||
         check_containers(out, err) != 0 || check_serializers(out, err) != 0 ||
+        engine_check_python(out, getenv("GC_USER_PYTHON_VERSION"), err) != 0 ||
         read_provider(out, err) != 0 || read_address(out, err) != 0) {
         engine_clear(out);
         return -1;

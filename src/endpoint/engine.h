@@ -50,6 +50,9 @@ struct json_object *engine_settings(const struct engine *e, const char *dir,
 /* The shell command of one node; {block_id} stays in it.  Caller frees. */
 char *engine_command(const struct engine *e, const char *dir, int port, const char *key_file,
                      bool debug);
+/* The table of interpreters, and whether there is one for the user's Python ("3.11.2"; NULL = not
+ * known): -1 with both versions in the sentence. */
+int engine_check_python(const struct engine *e, const char *user, struct err *err);
 /* A task's resource specification (an object or NULL): -1 with the original's words. */
 int engine_check_spec(const struct engine *e, struct json_object *spec, struct err *err);
 

@@ -1,5 +1,6 @@
 #include "endpoint/nodes.h"
 
+#include <errno.h>
 #include <malloc.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,6 +9,7 @@
 
 #include "endpoint/blocks/blocks.h"
 #include "lib/base/alloc.h"
+#include "lib/base/descriptors.h"
 #include "lib/base/fs.h"
 #include "lib/base/log.h"
 #include "lib/config/config.h"
@@ -203,6 +205,8 @@ static int open_server(struct nodes *n, struct err *err)
     int64_t threshold = engine_int(e, "heartbeat_threshold");
     if (fs_mkdirs(logs, 0700, err) != 0)
         return -1;
+    if (descriptors_raise() != 0) /* one for each node */
+        log_warning("the limit of open files stays as it is: %s", strerror(errno));
     struct link_server_opts o = {
         .address = e->listen,
         .port = e->port > 0 ? e->port : n->port,

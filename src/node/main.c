@@ -269,7 +269,8 @@ static void open_log(struct node *n, struct json_object *settings)
 static int take_settings(struct node *n, struct json_object *settings, struct err *err)
 {
     const char *launcher = json_str_or(settings, "mpi_launcher", NULL);
-    n->python = python_find(err);
+    n->python =
+        python_choose(json_at(settings, "python"), json_str_or(settings, "user_python", NULL), err);
     if (n->python == NULL || place_measure(&n->place, settings, err) != 0)
         return -1;
     if (launcher != NULL) {

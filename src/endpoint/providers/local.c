@@ -13,6 +13,7 @@
 
 #include "endpoint/providers/provider.h"
 #include "lib/base/alloc.h"
+#include "lib/base/descriptors.h"
 #include "lib/base/fs.h"
 #include "lib/base/log.h"
 #include "lib/base/map.h"
@@ -194,6 +195,7 @@ static void become(const char *script)
     close_range(3, ~0U, 0);
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
+    descriptors_restore();
     for (int i = 1; i < 32; i++)
         signal(i, SIG_DFL);
     execl("/bin/bash", "bash", script, (char *)NULL);

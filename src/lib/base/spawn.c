@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "lib/base/alloc.h"
+#include "lib/base/descriptors.h"
 #include "lib/base/buf.h"
 
 enum { IN, OUT, ERR };
@@ -136,6 +137,7 @@ static void become(const struct spawn_opts *o, const int child_fd[3], int fail_f
     sigset_t none;
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
+    descriptors_restore();
     for (int i = 1; i < 32; i++)
         signal(i, SIG_DFL);
     if (o->env)

@@ -64,3 +64,41 @@ char *python_find(struct err *err)
                      "GC_WORKER_PYTHON");
     return python;
 }
+
+bool python_release(const char *version, char out[PYTHON_RELEASE_TEXT])
+{
+    static const char digits[] = "0123456789";
+    if (version == NULL)
+        return false;
+    size_t major = strspn(version, digits);
+    if (major == 0 || version[major] != '.')
+        return false;
+    size_t minor = strspn(version + major + 1, digits), n = major + 1 + minor;
+    if (minor == 0 || n >= PYTHON_RELEASE_TEXT || (version[n] != '\0' && version[n] != '.'))
+        return false;
+    memcpy(out, version, n);
+    out[n] = '\0';
+    return true;
+}
+
+char *python_choose(struct json_object *table, const char *user, struct err *err)
+{
+    char release[PYTHON_RELEASE_TEXT] = "default";
+    struct json_object *row = NULL;
+    if (python_release(user, release))
+        json_object_object_get_ex(table, release, &row);
+    if (row == NULL)
+        json_object_object_get_ex(table, "default", &row);
+    const char *name = row != NULL ? json_object_get_string(row) : NULL;
+    if (name == NULL)
+        return python_find(err);
+    char *found = strchr(name, '/') != NULL ? xstrdup(name) : on_path(name);
+    if (found != NULL && access(found, X_OK) == 0)
+        return found;
+    free(found);
+    err_set(err,
+            "the endpoint's configuration has %s for Python %s (engine option python), which is "
+            "not an executable on this node",
+            name, release);
+    return NULL;
+}
