@@ -4,7 +4,8 @@ Parts, in this order:
     lint            tools/lint
     unit            the unit tests of a plain build
     unit-asan       the same under AddressSanitizer and UndefinedBehaviorSanitizer
-    one a folder    the system tests of tests/<folder>, with pytest, against the installed tree
+    one a folder    the system tests of tests/<folder>, with pytest, against the installed tree;
+                    soak runs with --soak MINUTES only
     leftovers       is anything still running that a test started?
 
 Everything runs in a child of this process, which is a child subreaper: a daemon that a test forgot
@@ -187,13 +188,15 @@ def system(run: Run, folder: pathlib.Path, prefix: pathlib.Path) -> None:
     begin = time.monotonic()
     part = Part(folder.name)
     log = f"{folder.name}.log"
+    soak = {"SALLYPORT_SOAK": str(run.options.soak)} if run.options.soak else {}
+    seconds = FOLDER_TIMEOUT_S + (60 * run.options.soak if folder.name == "soak" else 0)
     junit = run.logs / f"{folder.name}.xml"
     status = run.command(
         log, [f"{run.peers}/bin/python", "-m", "pytest", folder.name, f"--junitxml={junit}", "-v",
-              "-p", "no:cacheprovider", "--durations=5"], FOLDER_TIMEOUT_S, TOP / "tests",
+              "-p", "no:cacheprovider", "--durations=5"], seconds, TOP / "tests",
         SALLYPORT_PREFIX=str(prefix), SALLYPORT_SOURCE=str(TOP),
         SALLYPORT_BUILD=str(TOP / "build-release"), PYTHONDONTWRITEBYTECODE="1",
-        TMPDIR=str(run.folder), **({"SALLYPORT_QUICK": "1"} if run.options.quick else {}))
+        TMPDIR=str(run.folder), **soak, **({"SALLYPORT_QUICK": "1"} if run.options.quick else {}))
     if status != 5:  # 5: no test in there
         from_junit(part, junit, log, status)
     if part.failed or status not in (0, 5):
@@ -369,6 +372,8 @@ def main() -> int:
     parser.add_argument("--only", metavar="PATTERN", action="append",
                         help="only parts of that name (lint, unit, unit-asan, a folder of tests/); "
                              "again for more")
+    parser.add_argument("--soak", metavar="MINUTES", type=float, default=0,
+                        help="also run tasks for so long while processes are killed at random")
     options = parser.parse_args()
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0):
