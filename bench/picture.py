@@ -25,7 +25,6 @@ SHOWN = (
         ("cold", "cpu_ms", "user endpoint started → first result"),
         ("waiting", "cpu_ms", "a task of 5 000 waiting ones"),
         ("idle", "cpu_ms_per_minute", "idle user endpoint, a minute"),
-        ("manager", "cpu_ms_per_minute", "idle manager, a minute"),
     )),
     ("Memory", (
         ("manager", "mib", "manager"),
