@@ -51,8 +51,12 @@ class House:
             "broker": {"client_host": "localhost", "tls": {
                 "cert": str(self.cert), "key": str(self.key), "ca": str(authority.pem)}}}))
         self.broker = self.service = None
-        self.broker = self.daemon("broker")
-        self.service = self.daemon("serve")
+        try:
+            self.broker = self.daemon("broker")
+            self.service = self.daemon("serve")
+        except BaseException:
+            self.stop()
+            raise
 
     def daemon(self, word):
         made = Daemon([self.sallyport, word, "--data", self.data], self.folder / f"{word}.out",
@@ -62,7 +66,11 @@ class House:
             made.check_alive()
             return "\nready " in "\n" + made.output()
 
-        wait_for(word, ready, 90, 0.1)
+        try:
+            wait_for(word, ready, 90, 0.1)
+        except BaseException:
+            made.stop()
+            raise
         return made
 
     def run(self, *words, stdin=""):
