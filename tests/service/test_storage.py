@@ -110,6 +110,8 @@ def house(request):
         yield house
         if hasattr(house, "manager"):
             house.stop()
+        elif house.mounted:
+            subprocess.run(["umount", "-l", house.small], check=True)
 
 
 def test_large_arguments_are_kept_once(house):
