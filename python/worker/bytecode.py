@@ -92,10 +92,15 @@ def _fits(instructions, known, resume, caches):
     return True
 
 
+_SEEN = []  # whether our own row is that of the running interpreter
+
+
 def makers(code):
     """The releases that may have made these bytes."""
-    releases = dict(RELEASES)
-    releases[MINE] = _own()
+    releases = RELEASES
+    if not _SEEN:
+        releases[MINE] = _own()
+        _SEEN.append(MINE)
     return [
         release for release, signs in sorted(releases.items()) if _fits(code[::2], *signs)
     ]
@@ -132,14 +137,17 @@ def _instructions_of(arguments):
     return b""
 
 
-def unpickler(dill, file, declared):
-    """One that looks at byte code before a code object is made of it: that alone can crash."""
+_CHECKED = []  # the class, made once
 
+
+def _checked(dill):
     class Checked(dill.Unpickler):
         def find_class(self, module, name):
             found = super().find_class(module, name)
             if name != "_create_code":
                 return found
+
+            declared = self.declared  # not self: its memo keeps what it made, and us with it
 
             def create(*arguments):
                 check(_instructions_of(arguments), declared)
@@ -147,4 +155,13 @@ def unpickler(dill, file, declared):
 
             return create
 
-    return Checked(file)
+    return Checked
+
+
+def unpickler(dill, file, declared):
+    """One that looks at byte code before a code object is made of it: that alone can crash."""
+    if not _CHECKED:
+        _CHECKED.append(_checked(dill))
+    made = _CHECKED[0](file)
+    made.declared = declared
+    return made
