@@ -108,13 +108,20 @@ static char *find_by_id(const char *id)
     return found;
 }
 
+/* One folder below the base and nothing else: `delete ..` must not find the base itself. */
+static bool is_one_folder(const char *name)
+{
+    return *name && !strchr(name, '/') && strcmp(name, ".") != 0 && strcmp(name, "..") != 0;
+}
+
 char *epdir_find(const char *arg, struct err *err)
 {
     char id[UUID_TEXT];
     const char *own = getenv("GLOBUS_COMPUTE_ENDPOINT_DIR");
     bool is_id = !(own && *own) && uuid_parse(arg, id);
+    bool is_named = (own && *own) || is_one_folder(arg);
     char *path = is_id ? find_by_id(arg) : *arg ? epdir_path(arg) : NULL;
-    if (path && is_dir(path))
+    if (path && (is_id || is_named) && is_dir(path))
         return path;
     err_set(err, "Failed to find endpoint configuration (%s)", is_id || !path ? arg : path);
     free(path);
