@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sysexits.h>
 
 #include "lib/amqp/amqp.h"
@@ -15,6 +16,8 @@
 #include "lib/base/log.h"
 #include "lib/grant/grant.h"
 
+#define HOSTED_DOMAIN ".globus.org"
+#define HOSTED_PORT 443
 #define EX_OK_AND_STOP 0 /* the original ends in order when it can't listen */
 
 int site_fail(struct site_end *end, int code, const char *fmt, ...)
@@ -174,12 +177,24 @@ static int check_version(struct api *api, struct site_end *end)
     return 0;
 }
 
-/* config.yaml's amqp_port.  The files of the 2.x generation all have 443, the hosted broker's port
- * for TLS; a service of one's own whose broker speaks plain AMQP can't mean that one. */
+static bool is_hosted(const char *connection_url)
+{
+    struct amqp_url url = {0};
+    bool yes = false;
+    if (amqp_url_parse(connection_url, &url, NULL) == 0) {
+        size_t n = strlen(url.host), tail = strlen(HOSTED_DOMAIN);
+        yes = n >= tail && strcasecmp(url.host + n - tail, HOSTED_DOMAIN) == 0;
+    }
+    amqp_url_clear(&url);
+    return yes;
+}
+
+/* config.yaml's amqp_port.  The files of the 2.x generation all have 443, which the hosted broker
+ * listens on as well; a service of one's own gives its broker's port in the URL. */
 static void override_port(struct site *s)
 {
     int port = (int)s->config->amqp_port;
-    if (!port || (port == 443 && strncmp(s->commands.connection_url, "amqp://", 7) == 0))
+    if (!port || (port == HOSTED_PORT && !is_hosted(s->commands.connection_url)))
         return;
     char *url = amqp_url_with_port(s->commands.connection_url, port);
     wipe_free(s->commands.connection_url);
