@@ -159,11 +159,12 @@ def test_manager(prefix, folder, unit, notify, service, accounts):
         manager.write("user_environment.yaml", f"PATH: {prefix}/bin:/usr/bin:/bin\n")
         endpoint = manager.start()
         wait_for("READY=1", lambda: notify.has("READY=1"), 10)
-        assert f"STATUS=Endpoint {endpoint}" in notify.said
+        wait_for("status", lambda: notify.has(f"STATUS=Endpoint {endpoint}, user endpoints: 0"), 10)
         client = service.client(f"scripts {folder.name}", "unit@example.org")
         (folder / "sdk").mkdir()
         ran = run_script(RUN_ONE, service.environment(folder / "sdk", client), endpoint).check()
         assert ran.out.strip() == str(account.uid)
+        wait_for("status", lambda: notify.has(f"STATUS=Endpoint {endpoint}, user endpoints: 1"), 10)
         assert not notify.has("STOPPING=1")
         assert manager.stop() == 0
         assert notify.has("STOPPING=1")

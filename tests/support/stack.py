@@ -95,6 +95,7 @@ class Manager:
         self.base = folder / ".globus_compute"
         self.environment.update(HOME=str(folder), GLOBUS_COMPUTE_USER_DIR=str(self.base))
         self._daemon: Daemon | None = None
+        self._said_before = 0  # length of what earlier starts put into the same log
 
     @property
     def endpoint_folder(self) -> pathlib.Path:
