@@ -11,6 +11,7 @@
 #include "lib/base/alloc.h"
 #include "lib/base/fs.h"
 #include "lib/yaml/yaml.h"
+#include "service/http/forwarded.h"
 
 #define PORT_DEFAULT "5000"
 
@@ -139,15 +140,32 @@ static int64_t number(const struct service_config *c, const char *path, int64_t 
     return n;
 }
 
-static void take_list(struct json_object *list, const char *out[LISTEN_MAX + 1])
+static int take_list(struct service_config *c, const char *path, const char *out[LISTEN_MAX + 1],
+                     struct err *err)
 {
-    for (size_t i = 0; list && i < json_object_array_length(list) && i < LISTEN_MAX; i++)
+    struct json_object *list = json_at(c->file, path);
+    size_t n = list ? json_object_array_length(list) : 0;
+    if (n > LISTEN_MAX)
+        return err_set(err, "%s has %zu addresses; it may have %d", path, n, LISTEN_MAX);
+    for (size_t i = 0; i < n; i++)
         out[i] = json_object_get_string(json_object_array_get_idx(list, i));
+    return 0;
+}
+
+static int take_lists(struct service_config *c, struct err *err)
+{
+    char address[FORWARDED_ADDRESS];
+    if (take_list(c, "listen", c->listen, err) < 0 || take_list(c, "proxies", c->proxies, err) < 0)
+        return -1;
+    for (size_t i = 0; i < LISTEN_MAX && c->proxies[i]; i++)
+        if (!forwarded_address(c->proxies[i], strlen(c->proxies[i]), address))
+            return err_set(err, "proxies: %s is not an IP address", c->proxies[i]);
+    return 0;
 }
 
 static void take_file(struct service_config *c)
 {
-    struct json_object *f = c->file, *list = json_at(f, "listen");
+    struct json_object *f = c->file;
     c->store_url = json_str_or(f, "store", NULL);
     c->public_url = json_str_or(f, "public_url", NULL);
     c->user = json_str_or(f, "user", NULL);
@@ -176,8 +194,6 @@ static void take_file(struct service_config *c)
     a->min_sdk = json_str_or(f, "clients.min_sdk", a->min_sdk);
     a->min_endpoint = json_str_or(f, "clients.min_endpoint", a->min_endpoint);
     c->auth = json_at(f, "auth");
-    take_list(list, c->listen);
-    take_list(json_at(f, "proxies"), c->proxies);
 }
 
 static int take_offline(struct service_config *c, struct err *err)
@@ -350,7 +366,7 @@ int service_config_read(struct service_config *c, int argc, char **argv, struct 
     if (make_data_dir(c, data, err) < 0 || read_file(c, err) < 0)
         return -1;
     take_file(c);
-    if (take_offline(c, err) < 0 || take_options(c, argc, argv, err) < 0)
+    if (take_lists(c, err) < 0 || take_offline(c, err) < 0 || take_options(c, argc, argv, err) < 0)
         return -1;
     if (!c->cert_file != !c->key_file)
         return err_set(err, "TLS needs both a certificate and its key");

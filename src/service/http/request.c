@@ -5,6 +5,7 @@
 #include <strings.h>
 
 #include "lib/base/alloc.h"
+#include "service/http/forwarded.h"
 #include "service/http/private.h"
 
 void *req_arg(struct req *r)
@@ -73,45 +74,89 @@ bool req_is_local(struct req *r)
 
 static void peer_text(const struct sockaddr *a, char host[NI_MAXHOST])
 {
+    char plain[FORWARDED_ADDRESS];
     strcpy(host, "?");
     if (a)
         getnameinfo(
             a, a->sa_family == AF_INET6 ? sizeof(struct sockaddr_in6) : sizeof(struct sockaddr_in),
             host, NI_MAXHOST, NULL, 0, NI_NUMERICHOST);
+    if (forwarded_address(host, strlen(host), plain)) /* a socket for both: ::ffff:192.0.2.1 */
+        strcpy(host, plain);
 }
 
 /* Whoever else says whom it speaks for is not believed. */
-static bool is_from_proxy(struct req *r)
+static bool is_proxy(void *server, const char *address)
 {
-    char host[NI_MAXHOST];
-    if (!r->server->behind_proxy)
-        return false;
-    if (req_is_local(r))
+    const struct server *s = server;
+    char one[FORWARDED_ADDRESS];
+    if (s->behind_proxy && (strncmp(address, "127.", 4) == 0 || strcmp(address, "::1") == 0))
         return true;
-    peer_text(peer_address(r), host);
-    for (const char *const *p = r->server->proxies; p && *p; p++)
-        if (strcmp(*p, host) == 0)
+    for (const char *const *p = s->proxies; p && *p; p++)
+        if (forwarded_address(*p, strlen(*p), one) && strcmp(one, address) == 0)
             return true;
     return false;
 }
 
-const char *req_peer(struct req *r)
+static bool is_from_proxy(struct req *r)
 {
     char host[NI_MAXHOST];
+    peer_text(peer_address(r), host);
+    return is_proxy(r->server, host);
+}
+
+struct lines {
+    const char *name;
+    struct buf text;
+};
+
+static enum MHD_Result add_line(void *arg, enum MHD_ValueKind kind, const char *name,
+                                const char *value)
+{
+    struct lines *l = arg;
+    (void)kind;
+    if (value && strcasecmp(name, l->name) == 0)
+        buf_fmt(&l->text, "%s%s", l->text.len ? "," : "", value);
+    return MHD_YES;
+}
+
+/* All lines of a header as one list: some proxies add a line, and leave the client's own before it.
+ * Empty when there is none, or when the sender is nobody whom we believe it. */
+static char *forwarded(struct req *r, const char *name)
+{
+    struct lines l = {name, BUF_INIT};
+    if (r->conn && is_from_proxy(r))
+        MHD_get_connection_values(r->conn, MHD_HEADER_KIND, add_line, &l);
+    char *text = xstrdup(l.text.len ? l.text.data : "");
+    buf_free(&l.text);
+    return text;
+}
+
+const char *req_peer(struct req *r)
+{
+    char host[NI_MAXHOST], client[FORWARDED_ADDRESS];
     if (r->peer)
         return r->peer;
-    /* The last address is the one that our own proxy saw. */
-    const char *forwarded = is_from_proxy(r) ? req_header(r, "X-Forwarded-For") : NULL;
-    if (forwarded) {
-        const char *comma = strrchr(forwarded, ',');
-        forwarded = comma ? comma + 1 : forwarded;
-        forwarded += strspn(forwarded, " ");
-        r->peer = xstrndup(forwarded, strcspn(forwarded, " "));
+    autofree char *list = forwarded(r, "X-Forwarded-For");
+    if (forwarded_client(list, is_proxy, r->server, client)) {
+        r->peer = xstrdup(client);
         return r->peer;
     }
     peer_text(peer_address(r), host);
     r->peer = xstrdup(host);
     return r->peer;
+}
+
+/* What the proxy next to us says. */
+static const char *scheme_of(struct req *r)
+{
+    autofree char *list = forwarded(r, "X-Forwarded-Proto");
+    const char *comma = strrchr(list, ','), *last = comma ? comma + 1 : list;
+    last += strspn(last, " \t");
+    if (strcasecmp(last, "https") == 0)
+        return "https";
+    if (strcasecmp(last, "http") == 0)
+        return "http";
+    return r->server->tls ? "https" : "http";
 }
 
 static bool is_authority(const char *s)
@@ -125,13 +170,9 @@ const char *req_base_url(struct req *r)
     if (r->base_url)
         return r->base_url;
     const char *host = r->target.authority ? r->target.authority : req_header(r, "Host");
-    const char *scheme = r->server->tls ? "https" : "http";
-    const char *proto = is_from_proxy(r) ? req_header(r, "X-Forwarded-Proto") : NULL;
-    if (proto && (strcasecmp(proto, "https") == 0 || strcasecmp(proto, "http") == 0))
-        scheme = strcasecmp(proto, "https") == 0 ? "https" : "http";
     if (!host || !is_authority(host))
         host = "localhost";
-    r->base_url = xasprintf("%s://%s", scheme, host);
+    r->base_url = xasprintf("%s://%s", scheme_of(r), host);
     return r->base_url;
 }
 

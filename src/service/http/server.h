@@ -38,8 +38,8 @@ struct server_opts {
     const char *cert_file, *key_file; /* TLS; NULL = plain */
     const char *host;                 /* that the certificate has to name; NULL = any */
     size_t connections_max;           /* 0 = 20000 */
-    bool behind_proxy;                /* believe X-Forwarded-For and -Proto of this host ... */
-    const char *const *proxies;       /* ... and of these addresses; NULL-terminated, or NULL */
+    bool behind_proxy;                /* believe X-Forwarded-For and -Proto of this host */
+    const char *const *proxies;       /* and of these addresses; NULL-terminated, or NULL */
     bool quiet;                       /* requests are not logged, not even for debugging */
 };
 

@@ -1,8 +1,9 @@
-/* Request targets, queries and the router. */
+/* Request targets, queries, the router, and lists of forwarded addresses. */
 #include <stdlib.h>
 #include <string.h>
 
 #include "lib/base/alloc.h"
+#include "service/http/forwarded.h"
 #include "service/http/router.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -12,8 +13,15 @@ static void handler(struct req *r)
     (void)r;
 }
 
+static bool is_proxy(void *arg, const char *address)
+{
+    (void)arg;
+    return address[0] == '1';
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
+    char client[FORWARDED_ADDRESS], again[FORWARDED_ADDRESS];
     static const struct route routes[] = {{"GET", "/v2/tasks/{id}", handler, 0, 0},
                                           {"POST", "/{a}/{b}/{c}", handler, 0, 0},
                                           {"GET", "/", handler, 0, 0},
@@ -36,6 +44,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             pairs_free(pairs_parse(t.query, strlen(t.query), NULL));
     }
     target_clear(&t);
+    /* An address is written so that it reads as itself. */
+    if (forwarded_client(text, is_proxy, NULL, client) &&
+        (!forwarded_address(client, strlen(client), again) || strcmp(client, again) != 0))
+        abort();
     pairs_free(pairs_parse((const char *)data, size, NULL));
     free(text);
     return 0;
