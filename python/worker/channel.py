@@ -72,8 +72,8 @@ def serve(sock, settings):
         for stream in (sys.stdout, sys.stderr):
             try:
                 stream.flush()
-            except Exception:
-                pass
+            except BaseException:
+                pass  # it may be anything that the task put there
         if os.getpid() != pid:
             os._exit(0)  # a child that the task forked and that came back: not ours to answer
         try:

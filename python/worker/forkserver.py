@@ -50,7 +50,7 @@ def _become_worker(fd, request, settings, close):
     serve(socket.socket(fileno=fd), settings)
 
 
-def _reap(control):
+def _reap(control, workers):
     while True:
         try:
             pid, status = os.waitpid(-1, os.WNOHANG)
@@ -59,6 +59,17 @@ def _reap(control):
         if pid == 0:
             return
         control.send(json.dumps({"exited": pid, "status": status}).encode())
+        workers.discard(pid)  # the agent ends what is left of its group
+
+
+def _end_all(workers):
+    """The agent is gone: nothing that its tasks started stays."""
+    for pid in workers:
+        for target in (pid, -pid):
+            try:
+                os.kill(target, signal.SIGKILL)
+            except OSError:
+                pass  # gone already
 
 
 def _next_request(control):
@@ -73,13 +84,14 @@ def _next_request(control):
     return json.loads(data), fds[0] if fds else -1
 
 
-def _fork_worker(control, request, fd, settings, ours):
+def _fork_worker(control, request, fd, settings, ours, workers):
     pid = os.fork()
     if pid == 0:
         try:
             _become_worker(fd, request, settings, ours)
         finally:
             os._exit(70)
+    workers.add(pid)
     os.close(fd)
     control.send(json.dumps({"forked": pid, "slot": request["slot"]}).encode())
 
@@ -117,13 +129,19 @@ def main(control_fd):
     signal.set_wakeup_fd(wake_w, warn_on_full_buffer=False)
     gc.collect()
     gc.freeze()
-    while True:
-        ready, _, _ = select.select([control_fd, wake_r], [], [])
-        if wake_r in ready:
-            os.read(wake_r, 512)
-            _reap(control)
-        if control_fd in ready:
-            request, fd = _next_request(control)
-            if request is None:
-                return
-            _fork_worker(control, request, fd, settings, (control_fd, wake_r, wake_w))
+    workers = set()
+    try:
+        while True:
+            ready, _, _ = select.select([control_fd, wake_r], [], [])
+            if wake_r in ready:
+                os.read(wake_r, 512)
+                _reap(control, workers)
+            if control_fd in ready:
+                request, fd = _next_request(control)
+                if request is None:
+                    return
+                _fork_worker(control, request, fd, settings, (control_fd, wake_r, wake_w), workers)
+    except ConnectionError:
+        return  # the agent went while we spoke
+    finally:
+        _end_all(workers)

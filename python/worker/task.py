@@ -92,8 +92,8 @@ class _TimeLimit:
         raise AppTimeout
 
     def __exit__(self, *exc):
-        if self.seconds > 0:
-            signal.setitimer(signal.ITIMER_REAL, 0)
+        # One that the task set goes too: it would end the worker in the middle of another task.
+        signal.setitimer(signal.ITIMER_REAL, 0)
 
 
 class _TaskId:
@@ -170,6 +170,8 @@ class Worker:
         self.details = dumps(details(settings.get("endpoint_id")), ensure_ascii=False)
         payload.USER = release_of(settings.get("user_python"))
         self.environment = None
+        self.umask = os.umask(0o077)
+        os.umask(self.umask)
         self.place = None  # the resolved run_dir, once it has been made
 
     def prepare(self, header):
@@ -177,6 +179,7 @@ class Worker:
         if self.environment is None:
             self.environment = _Environment()
         own = header.get("env") or {}
+        os.umask(self.umask)
         if not os.path.isabs(self.run_dir):
             raise ValueError(f"run_dir must be an absolute path, it is {self.run_dir}")
         if self.sandbox:

@@ -7,7 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -442,10 +441,13 @@ static void server_cb(void *arg, pid_t pid, const siginfo_t *si)
     w->server = NULL;
     w->server_pid = 0;
     server_close(w);
-    /* Its workers die with it (PR_SET_PDEATHSIG). */
-    for (int i = 0; i < w->count; i++)
+    /* Its workers die with it (PR_SET_PDEATHSIG), what their tasks started does not. */
+    for (int i = 0; i < w->count; i++) {
+        if (w->slots[i].pid > 0)
+            kill(-w->slots[i].pid, SIGKILL);
         if (w->slots[i].state != SLOT_EMPTY)
             slot_ended(&w->slots[i], "its fork server ended");
+    }
     if (w->stopping) {
         finish_stop(w);
         return;
@@ -465,8 +467,8 @@ static void become_server(struct workers *w, int fd)
 {
     char number[12];
     autofree char *script = paths_share("worker.py");
-    /* Dies with the agent, whatever happens to that. */
-    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    /* When the agent dies, however that happens, it reads the end of its socket, and ends the
+     * workers with all that their tasks started.  So no PR_SET_PDEATHSIG here. */
     int null = open("/dev/null", O_RDONLY);
     if (null < 0 || dup2(null, 0) < 0)
         _exit(126);
