@@ -165,7 +165,7 @@ def test_duplicates_and_foreign_results(own_service):  # M13, M29
     function = service.function()
     task = service.submit(manager.id, function).json()["tasks"][function][0]
     service.submit(second.id, service.function("bob"), user="bob")
-    wait_until(lambda: hold["ep"].tasks and other["ep"].tasks)
+    wait_until(lambda: all("ep" in one and one["ep"].tasks for one in (hold, other)))
 
     def result(endpoint, value):
         body = pack("result", {"task_id": task, "data": value, "details": None, "error_details": None,
