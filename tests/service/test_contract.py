@@ -258,7 +258,7 @@ def test_task_documents(service, site):  # W41-W44
     bad = service.function(code="18\nst\nf:def f(): 1/0\n", serialized=True)
     one = service.submit(manager.id, good).json()["tasks"][good][0]
     two = service.submit(manager.id, bad).json()["tasks"][bad][0]
-    wait_until(lambda: len(hold["ep"].tasks) == 2)
+    wait_until(lambda: "ep" in hold and len(hold["ep"].tasks) == 2)
     wait_until(lambda: service.get(f"/v2/tasks/{one}").json()["status"] == "waiting-for-nodes")
     assert set(service.get(f"/v2/tasks/{one}").json()) == {"task_id", "status"}
     hold["ep"].release()

@@ -133,7 +133,7 @@ def test_results_that_come_while_the_service_is_away_are_delivered(own_service):
     wait_until(lambda: online(service, manager.id))
     function = service.function()
     answer = service.submit(manager.id, function, n=3, create_queue=True).json()
-    wait_until(lambda: len(hold["ep"].tasks) == 3)
+    wait_until(lambda: "ep" in hold and len(hold["ep"].tasks) == 3)
     wait_until(lambda: all(d["status"] == "waiting-for-nodes" for d in service.post(
         "/v2/batch_status", {"task_ids": answer["tasks"][function]}).json()["results"].values()))
     service.restart()

@@ -88,7 +88,7 @@ def test_reload_tasks_in_a_new_process(service, site, client):
     function = sdk.register_function(double)
     answer = service.submit(manager.id, function, n=3, create_queue=True, payload=serde.pack_buffers(
         [serde.serialize((4,)), serde.serialize({})])).json()
-    wait_until(lambda: len(hold["ep"].tasks) == 3)
+    wait_until(lambda: "ep" in hold and len(hold["ep"].tasks) == 3)
     script = textwrap.dedent("""
         import sys
         import globus_sdk
