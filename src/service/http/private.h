@@ -19,12 +19,14 @@
 
 enum req_state { REQ_READING, REQ_HANDLED, REQ_ANSWERED, REQ_OVER };
 
-/* One TCP connection: when the present request began to arrive. */
+/* One TCP connection. */
 struct client {
     LIST_ENTRY(client) link;
     int fd;
-    uint64_t since_us; /* of the wait that goes on: for a request, or for the rest of one */
-    bool is_reading;   /* a request has begun and is not whole */
+    /* The wait that goes on, for a request, the rest of one, or for an answer to be taken; 0 =
+     * the client has nothing to do. */
+    uint64_t since_us;
+    unsigned limit_s;
 };
 
 struct header {
@@ -91,6 +93,13 @@ struct server {
     struct server_stats stats;
 };
 
+#define DEADLINE_DEFAULT_S 30
+
+/* admit.c.  The length of the body that the head announces, 0 = none or unknown. */
+unsigned long long admit(struct req *r);
+/* A client that waits for a word before it sends the body. */
+bool admit_is_asked_first(struct req *r);
+void admit_refuse_size(struct req *r);
 /* Has libmicrohttpd look at its connections after the present callback. */
 void server_kick(struct server *s);
 void req_answer(struct req *r, int status, struct MHD_Response *response, const char *content_type);

@@ -105,3 +105,14 @@ void router_find(const struct router *r, const char *method, const struct target
         hit->value[hit->params++] = t->segment[i];
     }
 }
+
+void router_allow(const struct router *r, const struct target *t, struct buf *out)
+{
+    for (size_t i = 0; i < r->n; i++) {
+        const char *method = r->entries[i].route->method;
+        if (!fits(&r->entries[i], t) || (out->len && strstr(out->data, method)))
+            continue;
+        buf_fmt(out, "%s%s%s", out->len ? ", " : "", method,
+                strcmp(method, "GET") == 0 ? ", HEAD" : "");
+    }
+}

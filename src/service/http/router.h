@@ -2,6 +2,7 @@
 #ifndef SALLYPORT_SERVICE_ROUTER_H
 #define SALLYPORT_SERVICE_ROUTER_H
 
+#include "lib/base/buf.h"
 #include "service/http/server.h"
 #include "service/http/target.h"
 
@@ -25,5 +26,7 @@ void router_add(struct router *r, const struct route *routes, void *arg);
 /* The route with the fewest braces wins.  HEAD takes GET's. */
 void router_find(const struct router *r, const char *method, const struct target *t,
                  struct router_hit *hit);
+/* "GET, HEAD, POST": the methods that the path has routes for; empty when there is none. */
+void router_allow(const struct router *r, const struct target *t, struct buf *out);
 
 #endif

@@ -5,8 +5,8 @@
  * body and again for the answer, over_cb() at the end.  A request that waits for something is
  * suspended there and resumed by its answer or by the sweep that finds its deadline past.
  *
- * Slow clients: a request that isn't whole after READ_S and a connection idle for IDLE_S are shut
- * down by the sweep, whatever trickles in meanwhile. */
+ * Slow clients: a request that isn't whole after READ_S, an answer that isn't taken after WRITE_S
+ * and a connection idle for IDLE_S are shut down by the sweep, whatever trickles meanwhile. */
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -19,10 +19,8 @@
 #include "service/http/listen.h"
 #include "service/http/private.h"
 
-#define BODY_DEFAULT (64u << 10)
-#define DEADLINE_DEFAULT_S 30
-#define DEADLINE_MAX_S 55
 #define READ_S 50
+#define WRITE_S 600
 #define IDLE_S 120
 #define SWEEP_US LOOP_S(1)
 #define LINGER_US LOOP_MS(700)
@@ -109,8 +107,7 @@ static void sweep_cb(void *arg)
     }
     LIST_FOREACH(c, &s->clients, link)
     {
-        uint64_t limit = c->is_reading ? LOOP_S(READ_S) : LOOP_S(IDLE_S);
-        if (c->since_us && now - c->since_us > limit) {
+        if (c->since_us && now - c->since_us > LOOP_S(c->limit_s)) {
             shutdown(c->fd, SHUT_RDWR);
             c->since_us = now;
         }
@@ -121,6 +118,15 @@ static void sweep_cb(void *arg)
 }
 
 /* ---- a request's life ---- */
+
+/* since_us 0: nothing is waited for. */
+static void client_waits(struct client *c, uint64_t since_us, unsigned limit_s)
+{
+    if (!c)
+        return;
+    c->since_us = since_us;
+    c->limit_s = limit_s;
+}
 
 static void req_free(struct req *r)
 {
@@ -174,10 +180,7 @@ static void *target_cb(void *arg, const char *uri, struct MHD_Connection *conn)
     s->n_requests++;
     r->begun_us = loop_now_us(s->loop);
     r->deadline_us = r->begun_us + LOOP_S(DEADLINE_DEFAULT_S);
-    if (r->client) {
-        r->client->is_reading = true;
-        r->client->since_us = r->begun_us;
-    }
+    client_waits(r->client, r->begun_us, READ_S);
     if (target_parse(uri, &r->target, &err) < 0) {
         r->refused = true;
         reply_error(r, 400, "REQUEST_MALFORMED", "%s", err.text);
@@ -185,43 +188,12 @@ static void *target_cb(void *arg, const char *uri, struct MHD_Connection *conn)
     return r;
 }
 
-/* Route and limits; a refusal is an answer that waits until the body has been thrown away. */
-static void begin(struct req *r, const char *method)
-{
-    r->method = xstrdup(method);
-    if (r->refused)
-        return;
-    router_find(r->server->router, method, &r->target, &r->hit);
-    if (!r->hit.route) {
-        r->refused = true;
-        if (r->hit.other_method)
-            reply_error(r, 405, "METHOD_NOT_ALLOWED", "%s can't be used with %s", method,
-                        r->target.path);
-        else
-            reply_error(r, 404, "NOT_FOUND", "There is nothing at %s %s", method, r->target.path);
-        return;
-    }
-    r->body_max = r->hit.route->body_max ? r->hit.route->body_max : BODY_DEFAULT;
-    unsigned s = r->hit.route->deadline_s ? r->hit.route->deadline_s : DEADLINE_DEFAULT_S;
-    r->deadline_us = r->begun_us + LOOP_S(s < DEADLINE_MAX_S ? s : DEADLINE_MAX_S);
-}
-
-static void refuse_size(struct req *r)
-{
-    r->refused = true;
-    buf_free(&r->body);
-    reply_error(r, 413,
-                strstr(r->hit.route->path, "submit") ? "TASK_PAYLOAD_TOO_LARGE"
-                                                     : "REQUEST_TOO_LARGE",
-                "The request body is larger than %zu bytes", r->body_max);
-}
-
 static void take_body(struct req *r, const char *p, size_t n)
 {
     if (r->refused)
         return;
     if (r->body.len + n > r->body_max)
-        refuse_size(r);
+        admit_refuse_size(r);
     else
         buf_add(&r->body, p, n);
 }
@@ -229,22 +201,15 @@ static void take_body(struct req *r, const char *p, size_t n)
 static enum MHD_Result send_answer(struct req *r)
 {
     r->state = REQ_ANSWERED;
+    if (!r->sse)
+        client_waits(r->client, loop_now_us(r->server->loop), WRITE_S);
     return MHD_queue_response(r->conn, (unsigned)r->status, r->response);
-}
-
-static unsigned long long announced(struct req *r)
-{
-    const char *text = req_header(r, "Content-Length");
-    return text ? strtoull(text, NULL, 10) : 0;
 }
 
 static void handle(struct req *r)
 {
     r->state = REQ_HANDLED;
-    if (r->client) {
-        r->client->is_reading = false;
-        r->client->since_us = 0;
-    }
+    client_waits(r->client, 0, 0);
     if (r->response)
         return;
     /* The deadline is that of the handler: a slow upload doesn't shorten it. */
@@ -268,11 +233,9 @@ static enum MHD_Result access_cb(void *arg, struct MHD_Connection *conn, const c
     if (!r)
         return MHD_NO;
     if (!r->method) {
-        begin(r, method);
-        unsigned long long length = announced(r);
-        if (!r->refused && length > r->body_max)
-            refuse_size(r);
-        if (r->refused && length > DISCARD_MAX)
+        r->method = xstrdup(method);
+        unsigned long long length = admit(r);
+        if (r->refused && (length > DISCARD_MAX || admit_is_asked_first(r)))
             return send_answer(r); /* and the connection ends */
         if (length && !r->refused)
             buf_room(&r->body, (size_t)length);
@@ -330,10 +293,7 @@ static void over_cb(void *arg, struct MHD_Connection *conn, void **con_cls,
         LIST_REMOVE(r, link);
         r->is_listed = false;
     }
-    if (r->client) {
-        r->client->is_reading = false;
-        r->client->since_us = loop_now_us(r->server->loop);
-    }
+    client_waits(r->client, loop_now_us(r->server->loop), IDLE_S);
     if (r->free_data)
         r->free_data(r->data);
     r->free_data = NULL;
@@ -354,7 +314,7 @@ static void connection_cb(void *arg, struct MHD_Connection *conn, void **socket_
         const union MHD_ConnectionInfo *info =
             MHD_get_connection_info(conn, MHD_CONNECTION_INFO_CONNECTION_FD);
         c->fd = info ? info->connect_fd : -1;
-        c->since_us = loop_now_us(s->loop);
+        client_waits(c, loop_now_us(s->loop), IDLE_S);
         LIST_INSERT_HEAD(&s->clients, c, link);
         if (s->n_clients++ == 0)
             loop_timer_set(s->sweep, SWEEP_US, 0);

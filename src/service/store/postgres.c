@@ -14,9 +14,15 @@
 
 #define BYTEA_OID 17
 #define NUMBER_MAX 32
-/* Rows that are under way in one pipeline before their answers are read; the answers fit into the
- * socket's buffers. */
+/* Statements that are under way in one pipeline before their answers are read; the answers fit
+ * into the socket's buffers. */
 #define PIPELINE_MAX 256
+/* An INSERT of many rows is sent as statements of 64, 32, 16, ... rows: a row of its own costs the
+ * database several times as much. */
+#define BLOCK_BITS 7
+#define BLOCK_MAX ((size_t)1 << (BLOCK_BITS - 1))
+#define VALUES_MAX 1024            /* of one statement */
+#define BLOCK_BYTES_MAX (8u << 20) /* more than this in all rows: each row goes alone */
 
 struct pg {
     struct db base;
@@ -152,10 +158,10 @@ static const char *prepare(struct pg *p, const char *sql, struct err *err)
 }
 
 struct bound {
-    const char *values[DB_PARAMS_MAX];
-    int lengths[DB_PARAMS_MAX];
-    int formats[DB_PARAMS_MAX];
-    char numbers[DB_PARAMS_MAX][NUMBER_MAX];
+    const char *values[VALUES_MAX];
+    int lengths[VALUES_MAX];
+    int formats[VALUES_MAX];
+    char numbers[VALUES_MAX][NUMBER_MAX];
 };
 
 static void bind(struct bound *b, const struct db_value *p, size_t n)
@@ -232,7 +238,7 @@ struct many {
     const char *sql;
     db_take_f *take;
     void *arg;
-    size_t row; /* whose answer comes next */
+    size_t row; /* whose answer comes next, where there is a taker */
     struct err *err;
 };
 
@@ -276,25 +282,87 @@ static int64_t collect(struct many *m)
     return total;
 }
 
+/* The one list of values of an INSERT: "(?, ?, 0)" of *n bytes; NULL when rows can't be put
+ * together, which changes nothing but the speed.  DO UPDATE refuses a row that comes twice in one
+ * statement. */
+static const char *values_list(const char *sql, size_t *n)
+{
+    const char *list = strstr(sql, " VALUES (");
+    if (strncmp(sql, "INSERT INTO ", 12) != 0 || !list || strstr(sql, " DO UPDATE "))
+        return NULL;
+    list += strlen(" VALUES ");
+    *n = strcspn(list + 1, "()'") + 2;
+    return list[*n - 1] == ')' ? list : NULL;
+}
+
+/* The statement for `rows` rows. */
+static const char *prepare_block(struct pg *p, const char *sql, size_t rows, struct err *err)
+{
+    autobuf struct buf text = BUF_INIT;
+    size_t n;
+    const char *list = rows > 1 ? values_list(sql, &n) : NULL;
+    if (!list)
+        return prepare(p, sql, err);
+    buf_add(&text, sql, (size_t)(list - sql));
+    for (size_t i = 0; i < rows; i++)
+        buf_fmt(&text, "%s%.*s", i ? ", " : "", (int)n, list);
+    buf_str(&text, list + n);
+    return prepare(p, text.data, err);
+}
+
+/* How many of the rows that are left go into the next statement. */
+static size_t block_of(size_t left, size_t max)
+{
+    while (max > left)
+        max /= 2;
+    return max;
+}
+
+static size_t block_max(const char *sql, const struct db_value *params, size_t n, size_t rows)
+{
+    size_t bytes = 0, ignored;
+    for (size_t i = 0; i < n * rows; i++)
+        bytes += params[i].type == 's' || params[i].type == 'b' ? params[i].bytes.n : 0;
+    if (bytes > BLOCK_BYTES_MAX || !n || !values_list(sql, &ignored))
+        return 1;
+    return block_of(VALUES_MAX / n, BLOCK_MAX);
+}
+
+/* The statements that `rows` rows take, by the logarithm of their size: prepared before the
+ * pipeline begins. */
+static int prepare_blocks(struct pg *p, const char *sql, size_t rows, size_t max,
+                          const char *names[BLOCK_BITS], struct err *err)
+{
+    for (size_t left = rows, k; left; left = k == max ? left % max : left - k) {
+        k = block_of(left, max);
+        names[__builtin_ctzl(k)] = prepare_block(p, sql, k, err);
+        if (!names[__builtin_ctzl(k)])
+            return -1;
+    }
+    return 0;
+}
+
 static int64_t run(struct db *db, const char *sql, const struct db_value *params, size_t n,
                    size_t rows, db_take_f *take, void *arg, struct err *err)
 {
     struct pg *p = pg(db);
     struct many m = {db, sql, take, arg, 0, err};
-    const char *name = prepare(p, sql, err);
+    const char *names[BLOCK_BITS] = {NULL};
     int64_t total = 0;
-    if (!name)
-        return -1;
     if (rows == 1 && !take)
         return run_one(p, sql, params, n, err);
+    size_t max = take ? 1 : block_max(sql, params, n, rows);
+    if (prepare_blocks(p, sql, rows, max, names, err) < 0)
+        return -1;
     if (!PQenterPipelineMode(p->c))
         return failed(p, NULL, sql, err);
     for (size_t i = 0; i < rows && total >= 0;) {
-        size_t sent = 0;
-        for (; sent < PIPELINE_MAX && i < rows; sent++, i++) {
+        for (size_t sent = 0, k; sent < PIPELINE_MAX && i < rows; sent++, i += k) {
             struct bound b;
-            bind(&b, params + i * n, n);
-            if (!PQsendQueryPrepared(p->c, name, (int)n, b.values, b.lengths, b.formats, 0)) {
+            k = block_of(rows - i, max);
+            bind(&b, params + i * n, n * k);
+            if (!PQsendQueryPrepared(p->c, names[__builtin_ctzl(k)], (int)(n * k), b.values,
+                                     b.lengths, b.formats, 0)) {
                 total = failed(p, NULL, sql, err);
                 break;
             }

@@ -170,6 +170,7 @@ static void refuses_in_json(void **state)
     assert_non_null(strstr(a, "\"code\":\"NOT_FOUND\""));
     a = ask("DELETE /echo/1 HTTP/1.1\r\nHost: h\r\n\r\n", "request_id");
     assert_non_null(strstr(a, "HTTP/1.1 405"));
+    assert_non_null(strstr(a, "\r\nAllow: GET, HEAD, POST\r\n"));
     a = ask("GET /%zz HTTP/1.1\r\nHost: h\r\n\r\n", "request_id");
     assert_non_null(strstr(a, "HTTP/1.1 400"));
     a = ask("POST /json HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\n[1]", "request_id");

@@ -159,6 +159,32 @@ static int many(struct db *db, void *arg, struct err *err)
                : -1;
 }
 
+static void bind_few(void *arg, size_t row, struct db_binder *b)
+{
+    db_bind(b, "issd", *(int64_t *)arg + (int64_t)row / 2, "few", NULL, 0.5);
+}
+
+/* Each key twice, whatever the number: the second does nothing. */
+static int few(struct db *db, void *arg, struct err *err)
+{
+    int64_t id = 100000;
+    (void)arg;
+    for (size_t n = 1; n <= 260; n += n < 70 ? 1 : 57, id += 1000)
+        if (db_run_many(db, err,
+                        "INSERT INTO store_test(id, name, bytes, weight) VALUES (?, ?, ?, ?) "
+                        "ON CONFLICT(id) DO NOTHING",
+                        n, bind_few, &id) != (int64_t)(n + 1) / 2)
+            return err_set(err, "%zu rows", n);
+    return db_run(db, err, "DELETE FROM store_test WHERE id >= 100000", "") > 0 ? 0 : -1;
+}
+
+static void any_number_of_rows(void **state)
+{
+    struct err err = ERR_INIT;
+    (void)state;
+    assert_int_equal(store_now(store, few, NULL, &err), 0);
+}
+
 static int64_t taken[700];
 static size_t n_taken;
 
@@ -255,6 +281,7 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(a_job_that_fails_takes_no_other_with_it),
     cmocka_unit_test(values_survive),
     cmocka_unit_test(many_rows_at_once),
+    cmocka_unit_test(any_number_of_rows),
     cmocka_unit_test(bad_statements_are_errors),
 };
 
