@@ -39,6 +39,7 @@ static const struct key {
     {"broker.port", NUMBER, 1, 65535},
     {"broker.auth_listen", TEXT, 0, 0},
     {"broker.queue_type", TEXT, 0, 0},
+    {"broker.stream_bytes", NUMBER, 4096, 1ll << 40},
     {"broker.tls.cert", TEXT, 0, 0},
     {"broker.tls.key", TEXT, 0, 0},
     {"broker.tls.ca", TEXT, 0, 0},
@@ -180,6 +181,7 @@ static void take_file(struct service_config *c)
     c->broker.port = (int)number(c, "broker.port", 0);
     c->broker.auth_listen = json_str_or(f, "broker.auth_listen", NULL);
     c->broker.queue_type = json_str_or(f, "broker.queue_type", NULL);
+    c->broker.stream_bytes = number(c, "broker.stream_bytes", 0);
     c->broker.cert_file = json_str_or(f, "broker.tls.cert", NULL);
     c->broker.key_file = json_str_or(f, "broker.tls.key", NULL);
     c->broker.ca_file = json_str_or(f, "broker.tls.ca", NULL);

@@ -27,6 +27,7 @@ struct service_config {
         int port;
         const char *auth_listen; /* of the auth back end; NULL = a free port of 127.0.0.1 */
         const char *queue_type;
+        int64_t stream_bytes; /* 0 = the default */
         const char *cert_file, *key_file, *ca_file;
     } broker;
     struct api_settings api;

@@ -268,6 +268,7 @@ static int start_broker(struct service *s, struct err *err)
         .client_tls = s->config.broker.url ? parsed.tls : s->config.broker.cert_file != NULL,
         .ca_file = s->config.broker.ca_file,
         .queue_type = s->config.broker.queue_type,
+        .stream_bytes = s->config.broker.stream_bytes,
         .status_copy = strncmp(s->config.store_url, "sqlite:", 7) != 0};
     s->broker = broker_create(&opts, api_broker_handlers(), s->api, err);
     rc = s->broker ? 0 : -1;

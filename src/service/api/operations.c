@@ -44,6 +44,17 @@ static void metric(struct buf *b, const char *name, const char *kind, const char
             name, kind, name, v);
 }
 
+static void dead_letters(struct buf *b, const struct broker *broker)
+{
+    const struct broker_dead *d;
+    buf_str(b, "# HELP sallyport_dead_letters_total Messages that a queue of the broker gave up\n"
+               "# TYPE sallyport_dead_letters_total counter\n");
+    for (size_t i = 0; (d = broker_dead(broker, i)) != NULL; i++)
+        for (size_t k = 0; k < DEAD_REASONS; k++)
+            buf_fmt(b, "sallyport_dead_letters_total{queue=\"%s\",reason=\"%s\"} %llu\n", d->queue,
+                    d->reasons[k].name, (unsigned long long)d->reasons[k].n);
+}
+
 static void requests(struct buf *b, const struct server_stats *s)
 {
     static const char *const bounds[] = {"0.001", "0.005", "0.01", "0.05", "0.1",
@@ -116,6 +127,8 @@ void on_metrics(struct req *r)
                (double)(ru.ru_utime.tv_usec + ru.ru_stime.tv_usec) / 1e6);
     metric(&b, "resident_max_bytes", "gauge", "Most memory that was resident",
            (double)ru.ru_maxrss * 1024);
+    if (api->broker)
+        dead_letters(&b, api->broker);
     requests(&b, s);
     reply_text(r, 200, "text/plain; version=0.0.4", b.data, b.len);
 }

@@ -1,4 +1,5 @@
-/* Three connections: one publishes and makes queues, one brings results, one heartbeats.  A
+/* Four connections: one publishes and makes queues, one brings results, one heartbeats, one what
+ * queues gave up.  A
  * publish's cookie is the address of its `struct publish`, which lives until the confirm. */
 #include "service/broker/broker.h"
 
@@ -21,7 +22,8 @@ struct broker {
     char *url, *client_address, *ca_pem;
     bool client_tls;
     struct topology topology;
-    struct amqp_conn *out, *results, *status;
+    struct amqp_conn *out, *results, *status, *dead;
+    struct broker_dead dead_letters[3]; /* by enum broker_queue */
     bool up;
     size_t unconfirmed;
 };
@@ -83,6 +85,33 @@ static void status_came(void *arg, struct amqp_message *m)
     b->h.on_status(b->arg, m);
 }
 
+static void count_dead(struct broker_dead *d, const char *reason)
+{
+    for (size_t i = 0; i < DEAD_REASONS; i++)
+        if (strcmp(d->reasons[i].name, reason) == 0)
+            d->reasons[i].n++;
+}
+
+static void dead_came(void *arg, struct amqp_message *m)
+{
+    static struct log_rate rate = LOG_RATE(20, 60);
+    struct broker *b = arg;
+    const char *queue = amqp_header_str(m, "x-first-death-queue");
+    const char *reason = amqp_header_str(m, "x-first-death-reason");
+    if (queue && reason) {
+        const char *word = strncmp(queue, "usr.", 4) == 0 ? NULL : strrchr(queue, '.');
+        enum broker_queue kind = !word                            ? BROKER_STREAM
+                                 : strcmp(word, ".commands") == 0 ? BROKER_COMMANDS
+                                                                  : BROKER_TASKS;
+        count_dead(&b->dead_letters[kind], reason);
+        if (log_rate_ok(&rate))
+            log_warning("event=dead-letter queue=%.120s reason=%.40s bytes=%zu", queue, reason,
+                        m->body_len);
+    }
+    amqp_ack(b->dead, m->tag);
+    amqp_message_free(m);
+}
+
 static void side_down(void *arg, enum amqp_down why, const char *text, bool final)
 {
     (void)arg;
@@ -121,6 +150,22 @@ static struct amqp_conn *connect_in(struct broker *b, const char *queue, uint16_
     return amqp_conn_create(b->loop, &opts, &h, b);
 }
 
+static void name_dead(struct broker *b)
+{
+    static const struct broker_dead none = {
+        .reasons = {{"expired", 0}, {"rejected", 0}, {"maxlen", 0}, {"delivery_limit", 0}}};
+    b->dead_letters[BROKER_TASKS] = b->dead_letters[BROKER_COMMANDS] =
+        b->dead_letters[BROKER_STREAM] = none;
+    b->dead_letters[BROKER_TASKS].queue = "tasks";
+    b->dead_letters[BROKER_COMMANDS].queue = "commands";
+    b->dead_letters[BROKER_STREAM].queue = "streams";
+}
+
+const struct broker_dead *broker_dead(const struct broker *b, size_t i)
+{
+    return i < 3 ? &b->dead_letters[i] : NULL;
+}
+
 struct broker *broker_create(const struct broker_opts *o, const struct broker_handlers *h,
                              void *arg, struct err *err)
 {
@@ -132,16 +177,19 @@ struct broker *broker_create(const struct broker_opts *o, const struct broker_ha
     b->url = xstrdup(o->url);
     b->client_address = xstrdup(o->client_address);
     b->client_tls = o->client_tls;
-    if (topology_init(&b->topology, o->queue_type, o->status_copy, err) < 0 ||
+    if (topology_init(&b->topology, o->queue_type, o->status_copy, o->stream_bytes, err) < 0 ||
         topology_ca(o->ca_file, &b->ca_pem, err) < 0) {
         broker_destroy(b, 0);
         return NULL;
     }
+    name_dead(b);
     b->out = connect_out(b);
     b->results = connect_in(b, "results", RESULTS_PREFETCH, "sallyport results", topology_declare,
                             result_came);
     b->status = connect_in(b, b->topology.status_queue, STATUS_PREFETCH, "sallyport heartbeats",
                            topology_status, status_came);
+    b->dead = connect_in(b, "dead", STATUS_PREFETCH, "sallyport dead letters", topology_declare,
+                         dead_came);
     return b;
 }
 
@@ -149,6 +197,7 @@ void broker_destroy(struct broker *b, uint64_t timeout_us)
 {
     if (!b)
         return;
+    amqp_conn_destroy(b->dead, 0);
     amqp_conn_destroy(b->status, 0);
     amqp_conn_destroy(b->results, timeout_us / 2);
     amqp_conn_destroy(b->out, timeout_us);
@@ -163,6 +212,7 @@ void broker_wake(struct broker *b)
     amqp_conn_wake(b->out);
     amqp_conn_wake(b->results);
     amqp_conn_wake(b->status);
+    amqp_conn_wake(b->dead);
 }
 
 bool broker_is_up(const struct broker *b)
@@ -211,7 +261,7 @@ void broker_again(struct broker *b, struct amqp_message *m)
 struct queue_call {
     struct broker *b;
     enum broker_queue kind;
-    enum { MAKE, LOOK, PURGE, DELETE } verb;
+    enum { MAKE, FIND, LOOK, PURGE, DELETE } verb;
     char name[160];
     struct broker_queue_state state;
     broker_queue_f *done;
@@ -224,6 +274,7 @@ static int queue_work(void *arg, amqp_connection_state_t state, struct err *err)
     switch (q->verb) {
     case MAKE:
         return topology_queue(&q->b->topology, state, q->kind, q->name, &q->state, err);
+    case FIND:
     case LOOK:
         return topology_look(state, q->name, &q->state, err);
     case PURGE:
@@ -239,6 +290,12 @@ static int queue_work(void *arg, amqp_connection_state_t state, struct err *err)
 static void queue_worked(void *arg, int rc, const struct err *err)
 {
     struct queue_call *q = arg;
+    if (q->verb == MAKE && rc < 0 && err->code == AMQP_PRECONDITION_FAILED) {
+        /* It was made with other bounds, and keeps these: is it what we need otherwise? */
+        q->verb = FIND;
+        amqp_call(q->b->out, queue_work, queue_worked, q);
+        return;
+    }
     /* A passive declare of what isn't there closes the channel: an answer, not a failure. */
     bool absent = q->verb == LOOK && rc < 0 && err->code == AMQP_NOT_FOUND;
     if (rc < 0 && !absent && !q->done)

@@ -1,8 +1,8 @@
 /* The service's side of the broker: topology, publishing with confirms, the common queues, and the
  * addresses with credentials that clients get.
  *
- *   exchanges  tasks, commands (direct)  results, heartbeats (topic)
- *   queues     <endpoint>.tasks  <endpoint>.commands  results  heartbeats
+ *   exchanges  tasks, commands (direct)  results, heartbeats (topic)  dead (fanout)
+ *   queues     <endpoint>.tasks  <endpoint>.commands  results  heartbeats  dead
  *              usr.<identity>.<task group>: the stream of results that an SDK reads
  *
  * Everything runs on the loop; the connections have threads of their own (lib/amqp). */
@@ -30,6 +30,7 @@ struct broker_opts {
     bool client_tls;
     const char *ca_file;    /* private CA that is given to clients in the URL; or NULL */
     const char *queue_type; /* "classic" or "quorum" */
+    int64_t stream_bytes;   /* bound of a stream of results; 0 = 1 GiB */
     bool status_copy; /* a heartbeat queue of our own: several service processes each see all */
 };
 
@@ -71,6 +72,22 @@ void broker_queue_look(struct broker *b, enum broker_queue kind, const char *id,
                        broker_queue_f *done, void *arg);
 void broker_queue_purge(struct broker *b, enum broker_queue kind, const char *id);
 void broker_queue_delete(struct broker *b, enum broker_queue kind, const char *id);
+
+/* ---- dead letters ---- */
+
+/* Messages that a queue gave up: nobody took them in time, a consumer refused them, or the queue
+ * was full (its oldest go).  Ledger and user lose nothing by it; they are logged, counted, and go.
+ */
+enum { DEAD_REASONS = 4 };
+struct broker_dead {
+    const char *queue; /* "tasks", "commands", "streams" */
+    struct {
+        const char *name; /* as RabbitMQ calls it */
+        uint64_t n;
+    } reasons[DEAD_REASONS];
+};
+/* The i-th kind of queue; NULL behind the last. */
+const struct broker_dead *broker_dead(const struct broker *b, size_t i);
 
 /* ---- for clients ---- */
 

@@ -71,7 +71,7 @@ static int try_topology(const struct probe *p, amqp_connection_state_t state, st
 {
     struct topology t;
     struct broker_queue_state queue;
-    if (topology_init(&t, p->queue_type, false, err) < 0)
+    if (topology_init(&t, p->queue_type, false, 0, err) < 0)
         return -1;
     amqp_channel_open(state, CHANNEL);
     if (topology_reply(state, "a channel", err) < 0 || topology_declare(&t, state, err) < 0)

@@ -13,15 +13,20 @@
 /* A stream that nobody reads for a day goes; the results stay in the ledger. */
 #define STREAM_EXPIRES_MS (24ll * 3600 * 1000)
 #define STREAM_BYTES_MAX (1ll << 30)
+/* Where messages go that a queue gives up; we take them as they come. */
+#define DEAD "dead"
+#define DEAD_MAX 10000
 /* A task queue without consumer and use; the tasks stay in the ledger. */
 #define TASKS_EXPIRES_MS (15ll * 24 * 3600 * 1000)
 
-int topology_init(struct topology *t, const char *queue_type, bool status_copy, struct err *err)
+int topology_init(struct topology *t, const char *queue_type, bool status_copy,
+                  int64_t stream_bytes, struct err *err)
 {
     if (queue_type && strcmp(queue_type, "classic") != 0 && strcmp(queue_type, "quorum") != 0)
         return err_set(err, "broker.queue_type is classic or quorum, not %s", queue_type);
     t->quorum = queue_type && strcmp(queue_type, "quorum") == 0;
     t->status_copy = status_copy;
+    t->stream_bytes = stream_bytes ? stream_bytes : STREAM_BYTES_MAX;
     strcpy(t->status_queue, "heartbeats");
     if (status_copy) {
         char id[UUID_TEXT];
@@ -107,19 +112,23 @@ static int bind_queue(amqp_connection_state_t state, const char *name, const cha
 int topology_declare(void *arg, amqp_connection_state_t state, struct err *err)
 {
     struct topology *t = arg;
-    amqp_table_entry_t results[2], status[2];
+    amqp_table_entry_t results[2], status[2], dead[2];
     int n = 0;
     /* All of them: a classic queue is gone for as long as its node of the cluster is. */
     if (t->quorum)
         results[n++] = word("x-queue-type", "quorum");
     status[0] = number("x-message-ttl", STATUS_TTL_MS);
-    status[1] = word("x-queue-type", "quorum");
+    dead[0] = number("x-max-length", DEAD_MAX);
+    status[1] = dead[1] = word("x-queue-type", "quorum");
     if (exchange(state, "tasks", "direct", err) < 0 ||
         exchange(state, "commands", "direct", err) < 0 ||
         exchange(state, "results", "topic", err) < 0 ||
         exchange(state, "heartbeats", "topic", err) < 0 ||
+        exchange(state, DEAD, "fanout", err) < 0 ||
+        queue(state, DEAD, false, dead, 1 + n, NULL, err) < 0 ||
         queue(state, "results", false, results, n, NULL, err) < 0 ||
         queue(state, "heartbeats", false, status, 1 + n, NULL, err) < 0 ||
+        bind_queue(state, DEAD, DEAD, "", err) < 0 ||
         bind_queue(state, "results", "results", "*.results", err) < 0 ||
         bind_queue(state, "heartbeats", "heartbeats", "*.heartbeats", err) < 0)
         return -1;
@@ -157,15 +166,16 @@ void topology_name(enum broker_queue kind, const char *id, char *out, size_t n)
 int topology_queue(const struct topology *t, amqp_connection_state_t state, enum broker_queue kind,
                    const char *name, struct broker_queue_state *out, struct err *err)
 {
-    amqp_table_entry_t args[3];
+    amqp_table_entry_t args[4];
     int n = 0;
+    args[n++] = word("x-dead-letter-exchange", DEAD);
     if (t->quorum)
         args[n++] = word("x-queue-type", "quorum");
     if (kind == BROKER_TASKS)
         args[n++] = number("x-expires", TASKS_EXPIRES_MS);
     if (kind == BROKER_STREAM) {
         args[n++] = number("x-expires", STREAM_EXPIRES_MS);
-        args[n++] = number("x-max-length-bytes", STREAM_BYTES_MAX);
+        args[n++] = number("x-max-length-bytes", t->stream_bytes);
     }
     if (queue(state, name, false, args, n, out, err) < 0)
         return -1;

@@ -8,10 +8,13 @@
 struct topology {
     bool quorum;
     bool status_copy;
+    int64_t stream_bytes;
     char status_queue[64]; /* where we read heartbeats */
 };
 
-int topology_init(struct topology *t, const char *queue_type, bool status_copy, struct err *err);
+/* stream_bytes: what a stream of results may hold; 0 = 1 GiB. */
+int topology_init(struct topology *t, const char *queue_type, bool status_copy,
+                  int64_t stream_bytes, struct err *err);
 /* Reads a PEM file; *pem is NULL without one. */
 int topology_ca(const char *path, char **pem, struct err *err);
 
