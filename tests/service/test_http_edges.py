@@ -247,6 +247,12 @@ def test_nothing_there(line, path):
     assert answer.error()["code"] == "NOT_FOUND" and "nothing at GET" in answer.error()["message"]
 
 
+def test_a_path_forges_no_line_of_the_log(service, line):
+    assert line.send("GET", "/v2/%0Aforged%0D%1b%5b31m%ff").answer().status == 404
+    text = service.text_of_log()  # all of it can be read
+    assert "GET /v2/?forged??[31m? status=404" in text and "\x1b[31m" not in text
+
+
 def test_the_sdk_reads_our_refusals(client):
     import globus_sdk
     with pytest.raises(globus_sdk.GlobusAPIError) as caught:

@@ -258,6 +258,16 @@ static enum MHD_Result access_cb(void *arg, struct MHD_Connection *conn, const c
     return MHD_YES;
 }
 
+/* Foreign text in the log: one line, whatever is in it.  Caller frees. */
+static char *printable(const char *s)
+{
+    char *text = xstrdup(s ? s : "-");
+    for (char *p = text; *p; p++)
+        if (*p < ' ' || *p > '~')
+            *p = '?';
+    return text;
+}
+
 static void count(struct req *r)
 {
     static const uint64_t limits_ms[] = {1, 5, 10, 50, 100, 500, 1000, 10000};
@@ -270,10 +280,12 @@ static void count(struct req *r)
     st->answers[class < STATUS_CLASSES ? class : 0]++;
     st->seconds[i]++;
     st->seconds_sum_us += took;
-    if (r->server->quiet)
+    if (r->server->quiet || !log_is_debug())
         return;
-    log_debug("request=%s %s %s status=%d took_us=%llu", r->id, r->method ? r->method : "-",
-              r->target.path ? r->target.path : "-", r->status, (unsigned long long)took);
+    autofree char *method = printable(r->method);
+    autofree char *path = printable(r->target.path);
+    log_debug("request=%s %s %s status=%d took_us=%llu", r->id, method, path, r->status,
+              (unsigned long long)took);
 }
 
 static void over_cb(void *arg, struct MHD_Connection *conn, void **con_cls,
