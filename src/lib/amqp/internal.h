@@ -158,7 +158,8 @@ void *conn_thread(void *arg);
 
 /* message.c */
 struct amqp_message *message_new(const amqp_basic_deliver_t *deliver,
-                                 const amqp_basic_properties_t *props, char *body, size_t body_len,
-                                 uint64_t tag);
+                                 const amqp_basic_properties_t *props, uint64_t tag);
+/* body: malloc'd, freed with the message. */
+void message_take_body(struct amqp_message *m, char *body, size_t n);
 
 #endif

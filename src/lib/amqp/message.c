@@ -37,8 +37,7 @@ static void terminate(amqp_pool_t *pool, amqp_field_value_t *v)
 }
 
 struct amqp_message *message_new(const amqp_basic_deliver_t *deliver,
-                                 const amqp_basic_properties_t *props, char *body, size_t body_len,
-                                 uint64_t tag)
+                                 const amqp_basic_properties_t *props, uint64_t tag)
 {
     struct held *h = xcalloc(1, sizeof(*h));
     init_amqp_pool(&h->pool, 1024);
@@ -51,18 +50,23 @@ struct amqp_message *message_new(const amqp_basic_deliver_t *deliver,
     h->routing_key = text_of(deliver->routing_key);
     h->content_type =
         props->_flags & AMQP_BASIC_CONTENT_TYPE_FLAG ? text_of(props->content_type) : xstrdup("");
-    h->body = body;
     h->message = (struct amqp_message){
         .tag = tag,
         .redelivered = deliver->redelivered,
         .routing_key = h->routing_key,
         .content_type = h->content_type,
         .timestamp = props->_flags & AMQP_BASIC_TIMESTAMP_FLAG ? (int64_t)props->timestamp : -1,
-        .body = body,
-        .body_len = body_len,
         .headers = &h->headers,
     };
     return &h->message;
+}
+
+void message_take_body(struct amqp_message *m, char *body, size_t n)
+{
+    struct held *h = (struct held *)m;
+    h->body = body;
+    m->body = body;
+    m->body_len = n;
 }
 
 void amqp_message_free(struct amqp_message *m)

@@ -350,9 +350,8 @@ static int next_frame(struct amqp_conn *c, amqp_frame_t *frame, unsigned wait_s,
     return st == AMQP_STATUS_OK ? 0 : err_set(err, "%s", amqp_error_string2(st));
 }
 
-/* The content behind a method: its properties and its body (with a NUL behind it). */
-static int read_content(struct amqp_conn *c, amqp_frame_t *head, char **body, size_t *n,
-                        struct err *err)
+/* The content behind a method: first its properties. */
+static int read_content_header(struct amqp_conn *c, amqp_frame_t *head, struct err *err)
 {
     if (next_frame(c, head, RPC_TIMEOUT_S, err) != 0)
         return -1;
@@ -361,7 +360,15 @@ static int read_content(struct amqp_conn *c, amqp_frame_t *head, char **body, si
     if (head->payload.properties.body_size > MESSAGE_MAX)
         return err_set(err, "a message of %llu bytes is larger than %u",
                        (unsigned long long)head->payload.properties.body_size, MESSAGE_MAX);
-    size_t size = (size_t)head->payload.properties.body_size, got = 0;
+    return 0;
+}
+
+/* Then its body, with a NUL behind it; NULL on failure.  rabbitmq-c keeps for the connection's life
+ * as many buffers as frames were ever held at once: each is given back before the next is read.  So
+ * what came before in this channel, method and properties too, must have been copied. */
+static char *read_body(struct amqp_conn *c, size_t size, struct err *err)
+{
+    size_t got = 0;
     char *p = xmalloc(size + 1);
     while (got < size) {
         amqp_frame_t part;
@@ -373,27 +380,33 @@ static int read_content(struct amqp_conn *c, amqp_frame_t *head, char **body, si
         }
         memcpy(p + got, part.payload.body_fragment.bytes, part.payload.body_fragment.len);
         got += part.payload.body_fragment.len;
+        amqp_maybe_release_buffers_on_channel(c->state, part.channel);
     }
     p[size] = '\0';
-    *body = p;
-    *n = size;
-    return 0;
+    return p;
 fail:
     free(p);
-    return -1;
+    return NULL;
 }
 
 static int on_deliver(struct amqp_conn *c, const amqp_basic_deliver_t *d, struct err *err)
 {
     amqp_frame_t head;
-    char *body;
-    size_t n;
-    if (read_content(c, &head, &body, &n, err) != 0)
+    if (read_content_header(c, &head, err) != 0)
         return -1;
-    in_note(c, d->delivery_tag);
+    uint64_t tag = d->delivery_tag;
+    size_t n = (size_t)head.payload.properties.body_size;
+    struct amqp_message *m =
+        message_new(d, head.payload.properties.decoded, c->generation << TAG_BITS | tag);
+    char *body = read_body(c, n, err);
+    if (body == NULL) {
+        amqp_message_free(m);
+        return -1;
+    }
+    message_take_body(m, body, n);
+    in_note(c, tag);
     struct event *ev = event_new(EV_MESSAGE);
-    ev->message = message_new(d, head.payload.properties.decoded, body, n,
-                              c->generation << TAG_BITS | d->delivery_tag);
+    ev->message = m;
     event_add(c, ev);
     return 0;
 }
@@ -401,11 +414,14 @@ static int on_deliver(struct amqp_conn *c, const amqp_basic_deliver_t *d, struct
 static int on_return(struct amqp_conn *c, const amqp_basic_return_t *r, struct err *err)
 {
     amqp_frame_t head;
-    char *body;
-    size_t n;
-    if (read_content(c, &head, &body, &n, err) != 0)
+    if (read_content_header(c, &head, err) != 0)
         return -1;
-    uint64_t mark = publish_mark(r->routing_key.bytes, r->routing_key.len, body, n);
+    size_t key_n = r->routing_key.len, n = (size_t)head.payload.properties.body_size;
+    autofree char *key = xstrndup(r->routing_key.bytes, key_n);
+    char *body = read_body(c, n, err);
+    if (body == NULL)
+        return -1;
+    uint64_t mark = publish_mark(key, key_n, body, n);
     free(body);
     for (size_t i = 0; i < c->out.count; i++) {
         struct unconfirmed *u = ring_at(c, i);
