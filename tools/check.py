@@ -41,7 +41,8 @@ from functools import partial
 TOP = pathlib.Path(__file__).resolve().parent.parent
 PR_SET_CHILD_SUBREAPER = 36
 UNIT_TIMEOUT_S = 600
-FOLDER_TIMEOUT_S = 900
+FOLDER_TIMEOUT_S = 900  # a folder of tests/; --all: ALL_TIMES as long
+ALL_TIMES = 6
 SLOW_FIRST = ("providers", "endpoint", "service", "peers", "whole", "auth")  # so that none ends last, alone
 
 
@@ -188,15 +189,18 @@ def system(run: Run, folder: pathlib.Path, prefix: pathlib.Path) -> None:
     begin = time.monotonic()
     part = Part(folder.name)
     log = f"{folder.name}.log"
-    soak = {"SALLYPORT_SOAK": str(run.options.soak)} if run.options.soak else {}
-    seconds = FOLDER_TIMEOUT_S + (60 * run.options.soak if folder.name == "soak" else 0)
+    asked = {"SALLYPORT_SOAK": str(run.options.soak)} if run.options.soak else {}
+    asked |= {"SALLYPORT_ALL": "1"} if run.options.all else {}
+    asked |= {"SALLYPORT_QUICK": "1"} if run.options.quick else {}
+    seconds = FOLDER_TIMEOUT_S * (ALL_TIMES if run.options.all else 1)
+    seconds += 60 * run.options.soak if folder.name == "soak" else 0
     junit = run.logs / f"{folder.name}.xml"
     status = run.command(
         log, [f"{run.peers}/bin/python", "-m", "pytest", folder.name, f"--junitxml={junit}", "-v",
               "-p", "no:cacheprovider", "--durations=5"], seconds, TOP / "tests",
         SALLYPORT_PREFIX=str(prefix), SALLYPORT_SOURCE=str(TOP),
         SALLYPORT_BUILD=str(TOP / "build-release"), PYTHONDONTWRITEBYTECODE="1",
-        TMPDIR=str(run.folder), **soak, **({"SALLYPORT_QUICK": "1"} if run.options.quick else {}))
+        TMPDIR=str(run.folder), **asked)
     if status != 5:  # 5: no test in there
         from_junit(part, junit, log, status)
     if part.failed or status not in (0, 5):
@@ -288,8 +292,8 @@ def everything(run: Run) -> None:
         prefix = install(run, "build-release") if folders else None
         if prefix:
             jobs += [partial(system, run, folder, prefix) for folder in folders]
-    # Two at a time: most of the time a system test waits for something.
-    with ThreadPoolExecutor(max_workers=2) as pool:
+    # Three at a time: most of the time a system test waits for something.
+    with ThreadPoolExecutor(max_workers=3) as pool:
         for done in [pool.submit(job) for job in jobs]:
             done.result()
 
@@ -372,6 +376,8 @@ def main() -> int:
     parser.add_argument("--only", metavar="PATTERN", action="append",
                         help="only parts of that name (lint, unit, unit-asan, a folder of tests/); "
                              "again for more")
+    parser.add_argument("--all", action="store_true",
+                        help="also what takes long: every pair beside the original, every crash point")
     parser.add_argument("--soak", metavar="MINUTES", type=float, default=0,
                         help="also run tasks for so long while processes are killed at random")
     options = parser.parse_args()

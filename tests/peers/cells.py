@@ -25,9 +25,6 @@ ORIGINAL = PYTHON.parent.parent  # the environment that runs the tests holds the
 CELLS = ["ours/ours", "original/ours", "ours/original", "original/original"]
 
 
-LONG = "takes long: set SALLYPORT_PEERS_ALL=1"
-
-
 def why_not(cell: str) -> str | None:
     if "original" in cell and not (ORIGINAL / "bin" / "globus-compute-endpoint").exists():
         return "the Python original is not in the environment that runs the tests"

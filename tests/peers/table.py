@@ -14,7 +14,7 @@ from scenarios import SCENARIOS
 HEAD = """\
 # Beside the Python original: every combination
 
-Made by `SALLYPORT_PEERS_ALL=1 SALLYPORT_PEERS_TABLE=docs/compatibility.md ./check --only peers`.  Each row
+Made by `SALLYPORT_PEERS_TABLE=docs/compatibility.md ./check --all --only peers`.  Each row
 is a scenario of `tests/peers/scenarios.py`, each column a pair of a manager and a user endpoint, ours or
 that of `globus-compute-endpoint` 4.19.0 from PyPI, unmodified.  In all of them the SDK is the unmodified
 one and the service is ours.  The user endpoint of the other kind is found by `PATH` in the manager's
@@ -39,7 +39,7 @@ PARTS = """\
 `tests/peers` gives both the same input, made up by the hundred, and compares what comes out: command lines with
 their output, exit code and files (`test_commands.py`), templates and options (`test_render.py`), batch scripts
 (`test_batch.py`), result messages (`test_results.py`), heartbeats and what else goes to the broker (`test_wire.py`).
-`SALLYPORT_PEERS_ALL=1` makes ten times as many, others in each run. This is what those comparisons leave out; templates and batch systems
+`./check --all` makes ten times as many, others in each run. This is what those comparisons leave out; templates and batch systems
 have pages of their own ([templates](differences-templates.md), [batch systems](differences-batch.md)). The page is
 `INTENDED` of `tests/peers/differences.py`; `test_pages.py` holds the two together.
 

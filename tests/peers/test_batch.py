@@ -1,7 +1,6 @@
 """Generated options of providers and launchers: the batch script and the command line are those of the
 original's providers.  tests/providers/test_scripts.py has the listed cases and makes both sides."""
 
-import os
 import pathlib
 import shutil
 import sys
@@ -16,6 +15,8 @@ pytest.importorskip("parsl", reason="the original is not installed for this Pyth
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "providers"))
 import test_scripts as listed  # noqa: E402
 from harness import drive_program  # noqa: E402
+
+from support.long import ALL  # noqa: E402
 
 WORDS = st.text("abcXYZ019_-", min_size=1, max_size=8)
 LINES = st.lists(st.text(st.characters(min_codepoint=32, max_codepoint=126), max_size=20), max_size=3).map("\n".join)
@@ -56,8 +57,8 @@ LAUNCHERS = st.one_of(*[
         "MpiRunLauncher": {"bash_location": st.sampled_from(["/bin/bash", "/usr/bin/bash"]), "overrides": WORDS},
     }.items()]).map(lambda o: o | {"prepend": "time"} if o["type"] == "WrappedLauncher" else o)
 
-SETTINGS = settings(max_examples=300 if os.environ.get("SALLYPORT_PEERS_ALL") else 40, deadline=None, database=None,
-                    derandomize=not os.environ.get("SALLYPORT_PEERS_ALL"),
+SETTINGS = settings(max_examples=300 if ALL else 40, deadline=None, database=None,
+                    derandomize=not ALL,
                     suppress_health_check=list(HealthCheck))
 
 

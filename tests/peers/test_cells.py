@@ -1,11 +1,10 @@
 """Each scenario with each pair of manager and user endpoint, ours and the Python original.
 
-All of it takes half an hour: without SALLYPORT_PEERS_ALL=1 only ours/ours runs nearly whole, the others
+All of it takes half an hour: without `./check --all` only ours/ours runs nearly whole, the others
 run what is central.  SALLYPORT_PEERS_TABLE=FILE writes the table, as docs/compatibility.md has it;
 SALLYPORT_PEERS_OUTCOMES=FILE keeps the outcomes, so that a table can be made by several runs.
 """
 
-import os
 import re
 
 import pytest
@@ -13,8 +12,8 @@ import pytest
 import cells
 from differences import known
 from scenarios import SCENARIOS
+from support.long import ALL, REASON
 
-ALL = bool(os.environ.get("SALLYPORT_PEERS_ALL"))
 
 
 @pytest.fixture(scope="module", params=cells.CELLS)
@@ -32,7 +31,7 @@ def cell(request, service, prefix, session_folder, accounts):
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda s: s.name)
 def test_scenario(cell, scenario, table):
     if not (ALL or scenario.core or cell.name == "ours/ours" and not scenario.slow):
-        pytest.skip(cells.LONG)
+        pytest.skip(REASON)
     if not re.fullmatch(scenario.cells, cell.name):
         pytest.skip("has no meaning for this pair")
     if reason := scenario.needs and scenario.needs():

@@ -17,8 +17,8 @@ pytest.importorskip("globus_compute_endpoint", reason="the Python original is no
 
 import forked  # noqa: E402
 from differences import intended  # noqa: E402
+from support.long import ALL  # noqa: E402
 
-MANY = bool(os.environ.get("SALLYPORT_PEERS_ALL"))
 UUID = "5f0c7b1e-5ad4-4e0d-9c55-7a1b64a1d0ff"
 TEXTS = st.one_of(
     st.text(st.characters(max_codepoint=0x2FFF, exclude_categories=["Cs", "Cc"]), min_size=1, max_size=10),
@@ -30,8 +30,8 @@ PATHS = st.sampled_from(["there.yaml", "absent.yaml", ".", "there.json"])
 
 
 def settings_of(count: int):
-    return settings(max_examples=count * 10 if MANY else count, deadline=None, database=None,
-                    derandomize=not MANY,
+    return settings(max_examples=count * 10 if ALL else count, deadline=None, database=None,
+                    derandomize=not ALL,
                     suppress_health_check=list(HealthCheck))
 
 

@@ -1,7 +1,6 @@
 """Generated options and templates: `render-user-config` gives what the original's function gives."""
 
 import json
-import os
 import pathlib
 import pwd
 import subprocess
@@ -17,6 +16,8 @@ pytest.importorskip("globus_compute_endpoint", reason="the Python original is no
 from globus_compute_endpoint.endpoint.config import CoreEndpointConfig  # noqa: E402
 from globus_compute_endpoint.endpoint.config.utils import render_config_user_template  # noqa: E402
 from globus_compute_endpoint.endpoint.identity_mapper import MappedPosixIdentity  # noqa: E402
+
+from support.long import ALL  # noqa: E402
 
 # Left out are characters beyond U+FFFF, and quotes in lists and mappings, which may be printed whole: see
 # docs/differences-templates.md.
@@ -56,7 +57,7 @@ def theirs(template, options):
 
 
 @pytest.mark.timeout(600)
-@settings(max_examples=3000 if os.environ.get("SALLYPORT_PEERS_ALL") else 150, deadline=None, database=None,
+@settings(max_examples=3000 if ALL else 150, deadline=None, database=None,
           suppress_health_check=list(HealthCheck))
 @given(TEMPLATES, OPTIONS)
 def test_same_document(prefix, template, options):

@@ -3,7 +3,6 @@ message, read with the classes that the service and the SDK read it with."""
 
 import builtins
 import json
-import os
 import pathlib
 import sys
 import types
@@ -16,6 +15,7 @@ from hypothesis import strategies as st
 pytest.importorskip("globus_compute_endpoint", reason="the Python original is not installed beside this Python")
 
 from differences import intended  # noqa: E402
+from support.long import ALL  # noqa: E402
 from globus_compute_common import messagepack  # noqa: E402
 from globus_compute_common.messagepack.message_types import Task  # noqa: E402
 from globus_compute_endpoint.engines.helper import execute_task  # noqa: E402
@@ -85,8 +85,8 @@ def last_line(text):
 
 
 @pytest.mark.timeout(600)
-@settings(max_examples=3000 if os.environ.get("SALLYPORT_PEERS_ALL") else 300, deadline=None, database=None,
-          derandomize=not os.environ.get("SALLYPORT_PEERS_ALL"),
+@settings(max_examples=3000 if ALL else 300, deadline=None, database=None,
+          derandomize=not ALL,
           suppress_health_check=list(HealthCheck))
 @given(st.one_of(st.tuples(st.just(give), VALUES.map(lambda v: (v,))), st.tuples(st.just(fail), ERRORS)),
        SERIALIZERS, CODES)

@@ -7,6 +7,7 @@ import time
 
 import pytest
 
+from support.long import some
 from support.process import wait_for
 
 SINGLE = {"type": "SingleNodeLauncher"}
@@ -24,6 +25,7 @@ SYSTEMS = {
 CANCEL = {"pbspro": "qdel", "torque": "qdel", "slurm": "scancel", "lsf": "bkill", "sge": "qdel",
           "condor": "condor_rm", "cobalt": "qdel", "kubernetes": "kubectl delete"}
 every_system = pytest.mark.parametrize("system", SYSTEMS)
+some_systems = pytest.mark.parametrize("system", some(SYSTEMS, ("pbspro", "slurm", "kubernetes")))
 
 
 @pytest.fixture
@@ -89,7 +91,7 @@ def test_refused_submission(parts, drive):
     assert not any(line.startswith(CANCEL[system]) for line in batch.log())
 
 
-@every_system
+@some_systems
 @pytest.mark.parametrize("trouble", [("down", "1"), ("slow-status", "30"), ("garbage", "0.001"),
                                      ("garbage", "30")], ids="-".join)
 def test_no_answer_is_no_end(parts, trouble, drive):
@@ -161,7 +163,7 @@ def test_killed_endpoint_whose_job_has_ended(parts, drive):
     d.down()
 
 
-@every_system
+@some_systems
 def test_submission_without_an_answer(parts, drive):
     system, batch, options = parts
     batch.fault("slow-submit", 30)
@@ -203,7 +205,7 @@ def test_scheduler_that_does_not_cancel(parts, drive):
     d.down()
 
 
-@every_system
+@some_systems
 def test_job_that_is_taken_late(parts, drive):
     """The submit command is given up, the controller takes the job seconds after the first look for it."""
     system, batch, options = parts
@@ -220,7 +222,7 @@ def test_job_that_is_taken_late(parts, drive):
     d.down()
 
 
-@every_system
+@some_systems
 def test_hanging_commands_hold_no_submission_up(parts, drive):
     system, batch, options = parts
     d = drive(options | {"cmd_timeout": 600}, batch.path, max_idletime_s=0)
