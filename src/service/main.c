@@ -316,8 +316,13 @@ static int start(struct service *s, struct err *err)
                                         instance ? "-" : "", instance ? instance : "");
     autofree char *key_path = xasprintf("%s/broker.key", s->config.data_dir);
     s->pidfile = pidfile_take(pid_path, 60, 0644, err);
+    if (!s->pidfile && err->code)
+        return err_prefix(err, "%s can't be the service's folder", s->config.data_dir);
     if (!s->pidfile)
-        return err_prefix(err, "%s is in use by another service", s->config.data_dir);
+        return err_set(err,
+                       "%s is in use by another service: stop that one, or choose another folder "
+                       "with --data; when there is none, here or on another host, remove %s",
+                       s->config.data_dir, pid_path);
     s->store = store_open(s->loop, s->config.store_url, err);
     if (!s->store)
         return -1;

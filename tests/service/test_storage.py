@@ -3,6 +3,7 @@ nothing accepted is lost, the sentence is clear, and no restart is needed afterw
 
 import os
 import pathlib
+import pwd
 import sqlite3
 import subprocess
 import sys
@@ -218,4 +219,49 @@ def test_a_ledger_that_is_none_is_refused_in_words(tmp_path, make, words):
     make(path)
     p = subprocess.run([STANDIN, "--data", tmp_path / "d", "--port", "0", "--store", f"sqlite:{path}"],
                        capture_output=True, text=True, timeout=60)
-    assert p.returncode != 0 and words in p.stderr and str(path) in p.stderr, p.stderr
+    assert p.returncode == 1 and words in p.stderr and str(path) in p.stderr, p.stderr
+
+
+def foreign_ledger(folder):
+    """Root's ledger in nobody's folder."""
+    with sqlite3.connect(folder / "ledger.db") as c:
+        c.execute("CREATE TABLE t(a)")
+    (folder / "ledger.db").chmod(0o600)
+
+
+@pytest.mark.parametrize("prepare, option, words", [
+    (lambda f: (f / "d").chmod(0o555), None, "d can't be the service's folder"),
+    (lambda f: (f / "ledgers").chmod(0o555), "sqlite:{}/ledgers/ledger.db", "has to own the file and its folder"),
+    (lambda f: foreign_ledger(f / "ledgers"), "sqlite:{}/ledgers/ledger.db", "has to own the file and its folder"),
+    (lambda f: None, "sqlite:{}/none/ledger.db", "its folder does not exist"),
+])
+def test_places_that_can_not_be_written_are_refused_in_words(prepare, option, words):
+    if not STANDIN or os.geteuid() != 0:
+        pytest.skip("service_standin is not built, or this is not root, who can be somebody else")
+    with tempfile.TemporaryDirectory(prefix="sallyport-storage-") as name:
+        folder = pathlib.Path(name)
+        folder.chmod(0o755)
+        nobody = pwd.getpwnam("nobody")
+        for part in ("d", "ledgers"):
+            (folder / part).mkdir()
+            os.chown(folder / part, nobody.pw_uid, nobody.pw_gid)
+        prepare(folder)
+        p = subprocess.run([STANDIN, "--data", folder / "d", "--port", "0",
+                            *(["--store", option.format(folder)] if option else [])],
+                           user=nobody.pw_uid, group=nobody.pw_gid, extra_groups=[],
+                           capture_output=True, text=True, timeout=60)
+        assert p.returncode == 1 and words in p.stderr and name in p.stderr, p.stderr
+        assert len(p.stderr.splitlines()) == 1 and p.stderr.startswith("Error: "), p.stderr
+
+
+def test_a_ledger_that_stays_locked_is_refused_in_words(tmp_path):
+    if not STANDIN:
+        pytest.skip("service_standin is not built")
+    path = tmp_path / "ledger.db"
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("PRAGMA journal_mode=WAL")
+    other.execute("BEGIN IMMEDIATE")
+    p = subprocess.run([STANDIN, "--data", tmp_path / "d", "--port", "0", "--store", f"sqlite:{path}"],
+                       capture_output=True, text=True, timeout=120)
+    other.close()
+    assert p.returncode == 1 and f"{path}: the ledger is locked by another program" in p.stderr, p.stderr

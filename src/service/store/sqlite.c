@@ -5,6 +5,7 @@
 #include <sqlite3.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "lib/base/alloc.h"
 #include "lib/base/map.h"
@@ -12,6 +13,12 @@
 
 #define BUSY_MS 20000
 #define STATEMENTS_MAX 512
+/* The empty transaction finds out whether the file can be written at all. */
+#define SET_UP_WRITER                                                                              \
+    "PRAGMA journal_mode=WAL;PRAGMA synchronous=FULL;PRAGMA foreign_keys=ON;"                      \
+    "PRAGMA temp_store=MEMORY;PRAGMA cache_size=-32768;PRAGMA wal_autocheckpoint=4000;"            \
+    "BEGIN IMMEDIATE;ROLLBACK"
+#define SET_UP_READER "PRAGMA query_only=ON;PRAGMA temp_store=MEMORY;PRAGMA cache_size=-8192"
 
 struct lite {
     struct db base;
@@ -164,6 +171,38 @@ static void set_up_library(void)
     sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
 }
 
+static bool has_folder(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    autofree char *folder = slash ? xstrndup(path, (size_t)(slash - path) + 1) : xstrdup(".");
+    return access(folder, F_OK) == 0;
+}
+
+/* Why the file can't be the ledger, and what helps; -1. */
+static int unusable(struct lite *l, const char *path, struct err *err)
+{
+    int low = l->h ? sqlite3_errcode(l->h) & 0xff : SQLITE_NOMEM;
+    int why = l->h ? sqlite3_system_errno(l->h) : 0;
+    const char *text = l->h ? sqlite3_errmsg(l->h) : "out of memory";
+    if (low == SQLITE_BUSY || low == SQLITE_LOCKED)
+        return err_set(err, "%s: the ledger is locked by another program; end that one first",
+                       path);
+    if (low == SQLITE_NOTADB)
+        return err_set(err, "%s: can't be the ledger: %s; name another file, or restore a backup",
+                       path, text);
+    /* SQLite's last try is to open it for reading: that finds no file where none could be made. */
+    if (why == ENOENT && has_folder(path))
+        why = EACCES;
+    if (why == ENOENT)
+        return err_set(err, "%s: can't open the ledger: its folder does not exist", path);
+    if (low == SQLITE_READONLY || low == SQLITE_PERM || why == EACCES || why == EROFS)
+        return err_set(err,
+                       "%s: can't write the ledger: %s; the account that runs the service has to "
+                       "own the file and its folder, on a file system that can be written",
+                       path, why ? strerror(why) : text);
+    return err_set(err, "%s: can't open the ledger: %s", path, text);
+}
+
 static struct db *open_db(const char *url, bool writer, struct err *err)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
@@ -176,24 +215,15 @@ static struct db *open_db(const char *url, bool writer, struct err *err)
     int rc = sqlite3_open_v2(
         path, &l->h, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, NULL);
     umask(before);
-    if (rc != SQLITE_OK) {
-        err_set(err, "%s: can't open the ledger: %s", path,
-                l->h ? sqlite3_errmsg(l->h) : "out of memory");
-        close_db(&l->base);
-        return NULL;
+    if (rc == SQLITE_OK) {
+        sqlite3_busy_timeout(l->h, BUSY_MS);
+        rc = sqlite3_exec(l->h, writer ? SET_UP_WRITER : SET_UP_READER, NULL, NULL, NULL);
     }
-    sqlite3_busy_timeout(l->h, BUSY_MS);
-    if (exec(&l->base,
-             writer ? "PRAGMA journal_mode=WAL;PRAGMA synchronous=FULL;PRAGMA foreign_keys=ON;"
-                      "PRAGMA temp_store=MEMORY;PRAGMA cache_size=-32768;"
-                      "PRAGMA wal_autocheckpoint=4000"
-                    : "PRAGMA query_only=ON;PRAGMA temp_store=MEMORY;PRAGMA cache_size=-8192",
-             err) < 0) {
-        err_prefix(err, "%s", path);
-        close_db(&l->base);
-        return NULL;
-    }
-    return &l->base;
+    if (rc == SQLITE_OK)
+        return &l->base;
+    unusable(l, path, err);
+    close_db(&l->base);
+    return NULL;
 }
 
 static struct db_rows *query(struct db *db, const char *sql, const struct db_value *p, size_t n,
