@@ -43,13 +43,20 @@ def _dumps(value):
     return dill.dumps(value)
 
 
+GROUP = 57 * 256  # bytes
+
+
+def _lines(data):
+    text = binascii.b2a_base64(data, newline=False).decode("ascii")
+    return "\n".join([text[i : i + 76] for i in range(0, len(text), 76)]) + "\n"
+
+
 def _base64(data):
-    # 76 characters a line, as codecs.encode(..., "base64") writes.
+    # 76 characters a line, as codecs.encode(..., "base64") writes.  In groups: the lines of a large
+    # result all at once would take twice its size, and the worker would keep some of that.
     if len(data) <= 57:
         return binascii.b2a_base64(data).decode("ascii")
-    return b"".join(
-        binascii.b2a_base64(data[i : i + 57]) for i in range(0, len(data), 57)
-    ).decode("ascii")
+    return "".join([_lines(data[i : i + GROUP]) for i in range(0, len(data), GROUP)])
 
 
 def _needs_sdk(name):

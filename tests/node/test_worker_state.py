@@ -138,6 +138,18 @@ def test_frames_of_every_size(worker):
         assert value_of(worker, body_of(length, "x" * size)) == size
 
 
+@pytest.mark.parametrize("size", [0, 20, 40, 57, 100, 14_500, 14_592, 14_600, 29_184, 1_000_000])
+def test_the_text_of_a_result_is_the_originals(worker, size):
+    """Line by line, whatever groups it is made in."""
+    value = bytes(range(256)) * (size // 256) + b"x" * (size % 256)
+
+    def same(value):
+        return value
+
+    _, packed = worker.run({"id": str(uuid.uuid4())}, body_of(same, value))
+    assert json.loads(packed[1:])["data"]["data"] == PACK.serialize(value)
+
+
 def test_a_warm_worker_does_not_grow(worker):
     """setenv() keeps every value it saw; a worker of days sees millions of task ids."""
     def resident():
