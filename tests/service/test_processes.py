@@ -24,9 +24,9 @@ from support.process import Daemon  # noqa: E402
 class Member(Service):
     """One of the processes; `listener` is a socket that the test holds for all of them."""
 
-    def __init__(self, folder, name, *options, listener=None):
+    def __init__(self, folder, name, *options, listener=None, program=STANDIN):
         self.name, self.listener = name, listener
-        super().__init__(folder, "--instance", name, *options)
+        super().__init__(folder, "--instance", name, *options, program=program)
 
     def start(self):
         argv = [str(w) for w in (self.program, "--data", self.folder / "data", "--port", "0", "--debug",

@@ -10,7 +10,7 @@ import urllib.parse
 
 import pika
 import pytest
-from service_rig import Service, wait_until, why_not
+from service_rig import Service, online, wait_until, why_not
 from site_ import UserEndpoint
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1]))
@@ -89,3 +89,49 @@ def test_rotation_of_a_user_endpoints_password(own_service):
     again = UserEndpoint(manager.commands[-1][1]["kwargs"]["amqp_creds"]).begin()
     wait_until(lambda: service.get(f"/v2/tasks/{task}").json()["status"] == "success", 40)
     again.leave()
+
+
+def test_rotation_while_they_are_connected(own_service):
+    """A person's and a manager's: who is connected stays; the old password is good until the next rotation."""
+    from site_ import Manager
+    service = own_service
+    if os.environ.get("SALLYPORT_TEST_POSTGRES"):
+        pytest.skip("the test changes the ledger as SQLite")
+    manager = Manager(service.register().json())
+    wait_until(lambda: online(service, manager.id))
+    function = service.function()
+    group = service.submit(manager.id, function, create_queue=True).json()["task_group_id"]
+    person = service.get("/v2/get_amqp_result_connection_url").json()
+
+    def ask_person():
+        return service.get("/v2/get_amqp_result_connection_url").json()["connection_url"]
+
+    def ask_manager():
+        return service.register(endpoint_id=manager.id).json()["command_queue_info"]["connection_url"]
+    principal = person["queue_prefix"].rstrip(".")
+    for name, ask, queue in ((principal, ask_person, person["queue_prefix"] + group),
+                             (f"ep.{manager.id}", ask_manager, f"{manager.id}.commands")):
+        urls = [ask()]
+        assert ask() == urls[0]  # nothing is due
+        connection = pika.BlockingConnection(pika.URLParameters(urls[0]))
+        got = []
+        connection.channel().basic_consume(queue, lambda *what, got=got: got.append(what[3]), auto_ack=True)
+        for _ in range(2):
+            make_old(service, name)
+            wait_until(lambda ask=ask, urls=urls: time.sleep(0.5) or ask() not in urls, 30)
+            urls.append(ask())
+            wait_until(lambda urls=urls: lets_in(urls[-1]), 20)
+            # One rotation back is the overlap; two are not.
+            assert [lets_in(u) for u in urls] == [False] * (len(urls) - 2) + [True, True]
+            connection.process_data_events(time_limit=0.2)
+            if name == principal:
+                before = len(got)
+                service.submit(manager.id, function, create_queue=True, task_group_id=group)
+                wait_until(lambda got=got, before=before, on=connection:
+                           on.process_data_events(time_limit=0.1) or len(got) > before)
+        connection.close()
+    # The manager's first connection has been there all the time, and still takes commands.
+    count = len(manager.commands)
+    other = service.submit(manager.id, function, user_endpoint_config={"x": "another"})
+    assert other.status_code == 200 and len(manager.commands) > count
+    manager.leave()

@@ -78,6 +78,15 @@ void call_error(struct call *c, int status, const char *code, const char *fmt, .
     send_error(c);
 }
 
+void call_no_broker(struct call *c, const struct err *err)
+{
+    static struct log_rate rate = LOG_RATE(5, 60);
+    if (log_rate_ok(&rate))
+        log_warning("request=%s event=no-broker: %s", req_id(c->req), err->text);
+    call_error(c, 503, "BROKER_UNAVAILABLE",
+               "The service can't reach its message broker at the moment; please try again");
+}
+
 void call_limited(struct call *c, const char *what, unsigned wait_s)
 {
     c->api->counters.limited++;

@@ -150,19 +150,12 @@ static int save(struct db *db, void *arg, struct err *err)
                : 0;
 }
 
-static void unreachable(struct call *c, const struct err *err)
-{
-    log_warning("request=%s endpoint registration: %s", req_id(c->req), err->text);
-    call_error(c, 503, "BROKER_UNAVAILABLE",
-               "The service can't reach its message broker at the moment; please try again");
-}
-
 static void queues_made(void *arg, const struct broker_queue_state *state, const struct err *err)
 {
     struct call *c = arg;
     struct registration *e = c->state;
     if (!state) {
-        unreachable(c, err);
+        call_no_broker(c, err);
         return;
     }
     struct json_object *o =
@@ -188,7 +181,7 @@ static void issued(void *arg, const char *password, const struct err *err)
     struct call *c = arg;
     struct registration *e = c->state;
     if (!password) {
-        unreachable(c, err);
+        call_no_broker(c, err);
         return;
     }
     e->password = xstrdup(password);

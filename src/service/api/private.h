@@ -92,6 +92,8 @@ typedef void call_f(struct call *c);
 void call_begin(struct req *r, call_f *then);
 void call_end(struct call *c);
 void call_reply(struct call *c, int status, struct json_object *body /* taken */);
+/* 503 with Retry-After, and a line in the log, though not for each of thousands. */
+void call_no_broker(struct call *c, const struct err *err);
 /* 429 with Retry-After. */
 void call_limited(struct call *c, const char *what, unsigned wait_s);
 void call_error(struct call *c, int status, const char *code, const char *fmt, ...)

@@ -244,9 +244,7 @@ static void stream_made(void *arg, const struct broker_queue_state *state, const
     struct call *c = arg;
     struct submit *s = c->state;
     if (!state) {
-        log_warning("request=%s: %s", req_id(c->req), err->text);
-        call_error(c, 503, "BROKER_UNAVAILABLE",
-                   "The service can't reach its message broker at the moment; please try again");
+        call_no_broker(c, err);
         return;
     }
     s->group->stream = true;
