@@ -272,6 +272,8 @@ def test_the_body_counts_and_not_its_name(line, kind):
 
 @pytest.mark.parametrize("body, words", [
     (b'{"function_name": "\xff\xfe", "function_code": "x"}', "not JSON"),
+    (b'{"function_name": "\xed\xa0\x80", "function_code": "x"}', "not JSON"),  # half a character
+    (b'{"function_name": "\xc0\x80", "function_code": "x"}', "not JSON"),
     (b'{"a": ' + b"[" * 10000 + b"]" * 10000 + b"}", "not JSON"),
     (b'{"a":' * 10000 + b"1" + b"}" * 10000, "not JSON"),
     (b"[" * 10000, "not JSON"),

@@ -26,6 +26,22 @@ static bool has_single_quotes(const char *p, size_t n)
     return false;
 }
 
+/* json-c's check of UTF-8 lets through what PostgreSQL refuses: longer forms of shorter characters,
+ * halves of surrogate pairs, what is beyond the last character. */
+static bool has_false_utf8(const char *text, size_t n)
+{
+    const unsigned char *p = (const unsigned char *)text;
+    for (size_t i = 0; i + 1 < n; i++) {
+        unsigned char c = p[i], next = p[i + 1];
+        if (c < 0xc0)
+            continue;
+        if (c < 0xc2 || c > 0xf4 || (c == 0xe0 && next < 0xa0) || (c == 0xed && next > 0x9f) ||
+            (c == 0xf0 && next < 0x90) || (c == 0xf4 && next > 0x8f))
+            return true;
+    }
+    return false;
+}
+
 struct json_object *json_read(const char *p, size_t n, size_t max, const char *what,
                               struct err *err)
 {
@@ -35,6 +51,10 @@ struct json_object *json_read(const char *p, size_t n, size_t max, const char *w
     }
     if (has_single_quotes(p, n)) {
         err_code(err, EINVAL, "%s is not JSON: text in single quotes", what);
+        return NULL;
+    }
+    if (has_false_utf8(p, n)) {
+        err_code(err, EINVAL, "%s is not JSON: text that is not UTF-8", what);
         return NULL;
     }
     struct json_tokener *tok = json_tokener_new_ex(JSON_DEPTH_MAX);

@@ -21,6 +21,13 @@ static void refuses(void **state)
         {"[1,]", "doc is not JSON"},
         {"null", "doc is null"},
         {"\"\xff\"", "doc is not JSON"},
+        {"\"\xc0\x80\"", "doc is not JSON: text that is not UTF-8"},
+        {"\"\xe0\x80\x80\"", "doc is not JSON: text that is not UTF-8"},
+        {"\"\xed\xa0\x80\"", "doc is not JSON: text that is not UTF-8"},
+        {"\"\xf0\x80\x80\x80\"", "doc is not JSON: text that is not UTF-8"},
+        {"\"\xf4\x90\x80\x80\"", "doc is not JSON: text that is not UTF-8"},
+        {"\"\xf5\x80\x80\x80\"", "doc is not JSON"},
+        {"\"\xe2\x82\"", "doc is not JSON"},
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         struct err err = ERR_INIT;
