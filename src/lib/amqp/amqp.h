@@ -91,8 +91,6 @@ struct amqp_conn *amqp_conn_create(struct loop *l, const struct amqp_opts *opts,
  * the thread.  Unfinished publishes are reported AMQP_LOST before it returns.  NULL is fine. */
 void amqp_conn_destroy(struct amqp_conn *c, uint64_t timeout_us);
 bool amqp_conn_is_up(const struct amqp_conn *c);
-/* Drops the connection and connects anew (credentials changed). */
-void amqp_conn_reconnect(struct amqp_conn *c);
 /* The broker can be reached now, says somebody: ends the pause before the next attempt; nothing
  * when it is connected. */
 void amqp_conn_wake(struct amqp_conn *c);

@@ -102,6 +102,13 @@ static void drain_cb(void *arg)
     conn_unref(c); /* the posted drain's */
 }
 
+struct event *event_new(enum event_kind kind)
+{
+    struct event *ev = xcalloc(1, sizeof(*ev));
+    ev->kind = kind;
+    return ev;
+}
+
 void event_add(struct amqp_conn *c, struct event *ev)
 {
     STAILQ_INSERT_TAIL(&c->fresh, ev, link);
@@ -263,11 +270,6 @@ void amqp_call(struct amqp_conn *c,
 void amqp_conn_wake(struct amqp_conn *c)
 {
     command_push(c, command_new(CMD_WAKE));
-}
-
-void amqp_conn_reconnect(struct amqp_conn *c)
-{
-    command_push(c, command_new(CMD_RECONNECT));
 }
 
 bool amqp_conn_is_up(const struct amqp_conn *c)

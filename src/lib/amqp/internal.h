@@ -21,15 +21,7 @@ enum { CHANNEL_SETUP = 1, CHANNEL_MAIN = 2 };
 #define HEARTBEAT_S 60
 #define CONSUMER_TAG "sallyport"
 
-enum command_kind {
-    CMD_PUBLISH,
-    CMD_ACK,
-    CMD_REJECT,
-    CMD_CANCEL_CONSUMER,
-    CMD_CALL,
-    CMD_RECONNECT,
-    CMD_WAKE
-};
+enum command_kind { CMD_PUBLISH, CMD_ACK, CMD_REJECT, CMD_CANCEL_CONSUMER, CMD_CALL, CMD_WAKE };
 
 struct command {
     STAILQ_ENTRY(command) link;
@@ -133,6 +125,7 @@ struct amqp_conn {
     } in;
 };
 
+struct event *event_new(enum event_kind kind);
 /* From the connection's thread: the loop sees it after the next events_flush(). */
 void event_add(struct amqp_conn *c, struct event *ev);
 void events_flush(struct amqp_conn *c);
@@ -155,6 +148,26 @@ struct x509_store_st *conn_trusted(void);
 
 /* serve.c: the thread. */
 void *conn_thread(void *arg);
+
+/* confirms.c: what was published and is not yet confirmed; the connection's thread only. */
+int confirms_publish(struct amqp_conn *c, const struct command *cmd, struct err *err);
+/* The broker's word about `tag`, with `multiple` about all up to it (tag 0: all so far). */
+void confirms_take(struct amqp_conn *c, uint64_t tag, bool multiple, enum amqp_outcome outcome);
+/* A mandatory message found no queue; its confirm follows. */
+void confirms_returned(struct amqp_conn *c, amqp_bytes_t routing_key, const char *body, size_t n);
+/* The connection is gone: everything unconfirmed is AMQP_LOST. */
+void confirms_lose(struct amqp_conn *c);
+void confirms_report(struct amqp_conn *c, uint64_t cookie, enum amqp_outcome outcome);
+
+/* acks.c: what was delivered and is not yet settled; the connection's thread only. */
+uint64_t acks_tag(const struct amqp_conn *c, uint64_t delivery_tag); /* what its owner holds */
+void acks_note(struct amqp_conn *c, uint64_t delivery_tag);          /* it is with its owner */
+/* To be acknowledged with the next acks_flush(); nothing for a tag of an older connection. */
+void acks_mark(struct amqp_conn *c, uint64_t tag);
+int acks_reject(struct amqp_conn *c, const struct command *cmd, struct err *err);
+/* Those at the front go as one `multiple`, the others alone, so that one slow task does not keep
+ * the prefetch window shut. */
+int acks_flush(struct amqp_conn *c, struct err *err);
 
 /* message.c */
 struct amqp_message *message_new(const amqp_basic_deliver_t *deliver,

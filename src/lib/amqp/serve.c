@@ -14,190 +14,7 @@
 #include "lib/base/clock.h"
 #include "lib/base/log.h"
 
-#define TAG_BITS 44 /* tag = generation above, the broker's delivery tag below */
 #define STABLE_US (60u * 1000000)
-
-static struct event *event_new(enum event_kind kind)
-{
-    struct event *ev = xcalloc(1, sizeof(*ev));
-    ev->kind = kind;
-    return ev;
-}
-
-/* --- publishes -------------------------------------------------------------------------------- */
-
-/* A basic.return names no delivery tag; it precedes the ack of its message.  The mark finds it
- * among the unconfirmed ones: routing key, length and both ends of the body (task ids stand at the
- * front). */
-static uint64_t publish_mark(const void *key, size_t key_len, const char *body, size_t n)
-{
-    uint64_t h = 14695981039346656037u ^ n;
-    const unsigned char *k = key;
-    for (size_t i = 0; i < key_len; i++)
-        h = (h ^ k[i]) * 1099511628211u;
-    size_t edge = n < 256 ? n : 256;
-    for (size_t i = 0; i < edge; i++)
-        h = (h ^ (unsigned char)body[i]) * 1099511628211u;
-    for (size_t i = n - edge; i < n; i++)
-        h = (h ^ (unsigned char)body[i]) * 1099511628211u;
-    return h;
-}
-
-static void report(struct amqp_conn *c, uint64_t cookie, enum amqp_outcome outcome)
-{
-    struct event *ev = event_new(EV_CONFIRM);
-    ev->confirm.cookie = cookie;
-    ev->confirm.outcome = outcome;
-    event_add(c, ev);
-}
-
-static struct unconfirmed *ring_at(struct amqp_conn *c, size_t i)
-{
-    return &c->out.ring[(c->out.head + i) & (c->out.cap - 1)];
-}
-
-static void ring_push(struct amqp_conn *c, struct unconfirmed u)
-{
-    if (c->out.count == c->out.cap) {
-        size_t cap = c->out.cap ? c->out.cap * 2 : 64;
-        struct unconfirmed *ring = xcalloc(cap, sizeof(*ring));
-        for (size_t i = 0; i < c->out.count; i++)
-            ring[i] = *ring_at(c, i);
-        free(c->out.ring);
-        c->out.ring = ring;
-        c->out.cap = cap;
-        c->out.head = 0;
-    }
-    c->out.count++;
-    *ring_at(c, c->out.count - 1) = u;
-}
-
-static void ring_pop_done(struct amqp_conn *c)
-{
-    while (c->out.count && ring_at(c, 0)->done) {
-        c->out.head = (c->out.head + 1) & (c->out.cap - 1);
-        c->out.count--;
-        c->out.first++;
-    }
-}
-
-static void settle(struct amqp_conn *c, struct unconfirmed *u, enum amqp_outcome outcome)
-{
-    if (u->done)
-        return;
-    u->done = true;
-    report(c, u->cookie, u->returned ? AMQP_RETURNED : outcome);
-}
-
-static void on_confirm_frame(struct amqp_conn *c, uint64_t tag, bool multiple,
-                             enum amqp_outcome outcome)
-{
-    /* Tag 0 with multiple means "all so far". */
-    uint64_t last = tag ? tag : c->out.first + c->out.count - 1;
-    if (c->out.count == 0 || last < c->out.first)
-        return;
-    size_t end = (size_t)(last - c->out.first);
-    if (end >= c->out.count)
-        end = c->out.count - 1;
-    for (size_t i = multiple ? 0 : end; i <= end; i++)
-        settle(c, ring_at(c, i), outcome);
-    ring_pop_done(c);
-}
-
-static void lose_unconfirmed(struct amqp_conn *c)
-{
-    for (size_t i = 0; i < c->out.count; i++)
-        settle(c, ring_at(c, i), AMQP_LOST);
-    c->out.count = c->out.head = 0;
-    c->out.first = 1;
-}
-
-static int do_publish(struct amqp_conn *c, struct command *cmd, struct err *err)
-{
-    amqp_bytes_t body = {.len = cmd->publish.body_len, .bytes = cmd->publish.body};
-    if (c->opts.confirms)
-        ring_push(c,
-                  (struct unconfirmed){
-                      .cookie = cmd->publish.cookie,
-                      .mark = publish_mark(cmd->publish.routing_key,
-                                           strlen(cmd->publish.routing_key), body.bytes, body.len),
-                  });
-    int st = amqp_basic_publish(c->state, CHANNEL_MAIN, amqp_cstring_bytes(cmd->publish.exchange),
-                                amqp_cstring_bytes(cmd->publish.routing_key),
-                                cmd->publish.mandatory, 0, &cmd->publish.props, body);
-    if (!c->opts.confirms)
-        report(c, cmd->publish.cookie, st == AMQP_STATUS_OK ? AMQP_ACKED : AMQP_LOST);
-    return st == AMQP_STATUS_OK ? 0 : err_set(err, "publishing: %s", amqp_error_string2(st));
-}
-
-/* --- acknowledgements ------------------------------------------------------------------------- */
-
-/* done[i] is about delivery tag base+1+i: 0 = with the owner, 1 = to be acked, 2 = settled. */
-static unsigned char *in_slot(struct amqp_conn *c, uint64_t tag)
-{
-    uint64_t dtag = tag & ((1ull << TAG_BITS) - 1);
-    if (tag >> TAG_BITS != c->generation || dtag <= c->in.base || dtag > c->in.base + c->in.count)
-        return NULL; /* of an older connection, or settled before */
-    return &c->in.done[dtag - c->in.base - 1];
-}
-
-static void in_note(struct amqp_conn *c, uint64_t dtag)
-{
-    if (c->in.count == c->in.cap) {
-        c->in.cap = c->in.cap ? c->in.cap * 2 : 256;
-        c->in.done = xrealloc(c->in.done, c->in.cap);
-    }
-    if (dtag != c->in.base + c->in.count + 1)
-        log_error("the broker skipped a delivery tag");
-    c->in.done[c->in.count++] = 0;
-}
-
-static int send_ack(struct amqp_conn *c, uint64_t dtag, bool multiple, struct err *err)
-{
-    int st = amqp_basic_ack(c->state, CHANNEL_MAIN, dtag, multiple);
-    return st == AMQP_STATUS_OK ? 0 : err_set(err, "acknowledging: %s", amqp_error_string2(st));
-}
-
-/* Acks at the front go as one `multiple`, the others alone, so that one slow task does not keep the
- * prefetch window shut. */
-static int flush_acks(struct amqp_conn *c, struct err *err)
-{
-    size_t front = 0, last_new = 0;
-    bool any = false;
-    while (front < c->in.count && c->in.done[front]) {
-        if (c->in.done[front] == 1) {
-            last_new = front;
-            any = true;
-        }
-        front++;
-    }
-    if (any && send_ack(c, c->in.base + 1 + last_new, true, err) != 0)
-        return -1;
-    for (size_t i = front; i < c->in.count; i++) {
-        if (c->in.done[i] != 1)
-            continue;
-        if (send_ack(c, c->in.base + 1 + i, false, err) != 0)
-            return -1;
-        c->in.done[i] = 2;
-    }
-    if (front) {
-        memmove(c->in.done, c->in.done + front, c->in.count - front);
-        c->in.count -= front;
-        c->in.base += front;
-    }
-    return 0;
-}
-
-static int do_reject(struct amqp_conn *c, const struct command *cmd, struct err *err)
-{
-    unsigned char *slot = in_slot(c, cmd->ack.tag);
-    if (!slot || *slot)
-        return 0;
-    *slot = 2;
-    int st = amqp_basic_reject(c->state, CHANNEL_MAIN, cmd->ack.tag & ((1ull << TAG_BITS) - 1),
-                               cmd->ack.requeue);
-    return st == AMQP_STATUS_OK ? 0 : err_set(err, "rejecting: %s", amqp_error_string2(st));
-}
 
 /* --- commands --------------------------------------------------------------------------------- */
 
@@ -241,17 +58,14 @@ static int do_call(struct amqp_conn *c, const struct command *cmd, struct err *e
 
 static int execute(struct amqp_conn *c, struct command *cmd, struct err *err)
 {
-    unsigned char *slot;
     switch (cmd->kind) {
     case CMD_PUBLISH:
-        return do_publish(c, cmd, err);
+        return confirms_publish(c, cmd, err);
     case CMD_ACK:
-        slot = in_slot(c, cmd->ack.tag);
-        if (slot && *slot == 0)
-            *slot = 1;
+        acks_mark(c, cmd->ack.tag);
         return 0;
     case CMD_REJECT:
-        return do_reject(c, cmd, err);
+        return acks_reject(c, cmd, err);
     case CMD_CANCEL_CONSUMER:
         c->consuming = false;
         free((char *)c->opts.queue);
@@ -260,8 +74,6 @@ static int execute(struct amqp_conn *c, struct command *cmd, struct err *err)
         return 0;
     case CMD_CALL:
         return do_call(c, cmd, err);
-    case CMD_RECONNECT:
-        return err_set(err, "asked to reconnect");
     case CMD_WAKE:
         return 0;
     }
@@ -330,7 +142,7 @@ static int run_commands(struct amqp_conn *c, struct err *err)
         c->traffic.count++;
     }
     if (rc == 0)
-        rc = flush_acks(c, err);
+        rc = acks_flush(c, err);
     else
         put_back(c, &mine);
     if (several)
@@ -396,15 +208,14 @@ static int on_deliver(struct amqp_conn *c, const amqp_basic_deliver_t *d, struct
         return -1;
     uint64_t tag = d->delivery_tag;
     size_t n = (size_t)head.payload.properties.body_size;
-    struct amqp_message *m =
-        message_new(d, head.payload.properties.decoded, c->generation << TAG_BITS | tag);
+    struct amqp_message *m = message_new(d, head.payload.properties.decoded, acks_tag(c, tag));
     char *body = read_body(c, n, err);
     if (body == NULL) {
         amqp_message_free(m);
         return -1;
     }
     message_take_body(m, body, n);
-    in_note(c, tag);
+    acks_note(c, tag);
     struct event *ev = event_new(EV_MESSAGE);
     ev->message = m;
     event_add(c, ev);
@@ -421,15 +232,8 @@ static int on_return(struct amqp_conn *c, const amqp_basic_return_t *r, struct e
     char *body = read_body(c, n, err);
     if (body == NULL)
         return -1;
-    uint64_t mark = publish_mark(key, key_n, body, n);
+    confirms_returned(c, (amqp_bytes_t){.len = key_n, .bytes = key}, body, n);
     free(body);
-    for (size_t i = 0; i < c->out.count; i++) {
-        struct unconfirmed *u = ring_at(c, i);
-        if (u->mark == mark && !u->done && !u->returned) {
-            u->returned = true;
-            break;
-        }
-    }
     return 0;
 }
 
@@ -457,12 +261,12 @@ static int on_frame(struct amqp_conn *c, const amqp_frame_t *f, enum amqp_down *
     case AMQP_BASIC_DELIVER_METHOD:
         return on_deliver(c, m, err);
     case AMQP_BASIC_ACK_METHOD:
-        on_confirm_frame(c, ((amqp_basic_ack_t *)m)->delivery_tag,
-                         ((amqp_basic_ack_t *)m)->multiple, AMQP_ACKED);
+        confirms_take(c, ((amqp_basic_ack_t *)m)->delivery_tag, ((amqp_basic_ack_t *)m)->multiple,
+                      AMQP_ACKED);
         return 0;
     case AMQP_BASIC_NACK_METHOD:
-        on_confirm_frame(c, ((amqp_basic_nack_t *)m)->delivery_tag,
-                         ((amqp_basic_nack_t *)m)->multiple, AMQP_NACKED);
+        confirms_take(c, ((amqp_basic_nack_t *)m)->delivery_tag, ((amqp_basic_nack_t *)m)->multiple,
+                      AMQP_NACKED);
         return 0;
     case AMQP_BASIC_RETURN_METHOD:
         return on_return(c, m, err);
@@ -579,7 +383,7 @@ static void drop_stale_commands(struct amqp_conn *c)
         }
         if (cmd->kind == CMD_CALL)
             called(c, cmd, -1, &err);
-        if (cmd->kind == CMD_RECONNECT || cmd->kind == CMD_WAKE)
+        if (cmd->kind == CMD_WAKE)
             c->reconnect_asked = true;
         if (cmd->kind == CMD_CANCEL_CONSUMER) {
             free((char *)c->opts.queue);
@@ -622,7 +426,7 @@ static void report_unsent(struct amqp_conn *c)
 {
     drop_stale_commands(c);
     for (struct command *cmd; (cmd = next_command(c));) {
-        report(c, cmd->publish.cookie, AMQP_LOST);
+        confirms_report(c, cmd->publish.cookie, AMQP_LOST);
         command_free(cmd);
     }
     events_flush(c);
@@ -644,7 +448,7 @@ void *conn_thread(void *arg)
             rc = serve(c, &why, &err);
         }
         conn_close(c, rc == 0);
-        lose_unconfirmed(c);
+        confirms_lose(c);
         events_flush(c);
         if (rc == 0)
             break;
