@@ -119,11 +119,6 @@ size_t seat_tasks(const struct seat *s)
     return s->held;
 }
 
-void *seat_agent(const struct seat *s)
-{
-    return s->agent;
-}
-
 const char *seat_block(const struct seat *s)
 {
     return s->block;

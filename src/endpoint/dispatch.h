@@ -45,7 +45,6 @@ struct seat *dispatch_seat(struct dispatch *d, void *agent, const char *block, s
 void dispatch_unseat(struct dispatch *d, struct seat *s, const char *text);
 void dispatch_hold(struct dispatch *d, struct seat *s); /* it gets nothing more */
 size_t seat_tasks(const struct seat *s);
-void *seat_agent(const struct seat *s);
 const char *seat_block(const struct seat *s);
 uint64_t seat_idle_since_us(const struct seat *s); /* 0 = busy */
 

@@ -26,7 +26,7 @@ int64_t engine_int(const struct engine *e, const char *key)
     return json_object_get_int64(json_at(e->options, key));
 }
 
-double engine_number(const struct engine *e, const char *key)
+static double engine_number(const struct engine *e, const char *key)
 {
     return json_object_get_double(json_at(e->options, key));
 }

@@ -40,7 +40,6 @@ void engine_clear(struct engine *e);
 bool engine_is_pool(const struct engine *e);
 
 int64_t engine_int(const struct engine *e, const char *key); /* 0 when null */
-double engine_number(const struct engine *e, const char *key);
 bool engine_bool(const struct engine *e, const char *key);
 const char *engine_text(const struct engine *e, const char *key); /* NULL when null */
 

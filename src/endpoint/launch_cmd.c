@@ -6,7 +6,8 @@
 
 #define NAME_MAX_LEN 64
 
-const char launch_cmd_names[] =
+/* The names of all placeholders of the original, blanks between. */
+static const char names[] =
     "debug max_workers_per_node addresses prefetch_capacity cores_per_worker mem_per_worker "
     "poll_period worker_port cert_dir logdir logconf block_id heartbeat_period "
     "heartbeat_threshold address_probe_timeout_string drain_period cpu_affinity enable_mpi_mode "
@@ -100,7 +101,7 @@ static int fill_one(struct buf *out, struct filling *f, const char *name, struct
     return err_set(err,
                    "engine option launch_cmd: unknown placeholder {%s}; known are %s command. A "
                    "brace for the shell is written twice: ${{%s}}",
-                   name, launch_cmd_names, name);
+                   name, names, name);
 }
 
 /* Python's format(): {name}, {{ and }}. */

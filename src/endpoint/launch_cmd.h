@@ -22,7 +22,4 @@ typedef bool launch_cmd_f(void *arg, const char *name, struct buf *out);
 int launch_cmd_write(struct buf *out, const char *text, const char *agent, launch_cmd_f *value,
                      void *arg, struct buf *lost, struct err *err);
 
-/* The names of all placeholders of the original, blanks between. */
-extern const char launch_cmd_names[];
-
 #endif

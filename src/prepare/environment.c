@@ -23,15 +23,6 @@ struct environment *environment_create(void)
     return e;
 }
 
-void environment_destroy(struct environment *e)
-{
-    for (size_t i = 0; e != NULL && i < e->n; i++)
-        free(e->entries[i]);
-    if (e != NULL)
-        free(e->entries);
-    free(e);
-}
-
 static size_t find(const struct environment *e, const char *name)
 {
     size_t len = strlen(name), i = 0;

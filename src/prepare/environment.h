@@ -10,8 +10,8 @@
 
 struct environment;
 
+/* Lives until execve(): there is nothing that ends it. */
 struct environment *environment_create(void);
-void environment_destroy(struct environment *e);
 /* Takes over ours, without the manager's own secrets and what systemd told it. */
 void environment_inherit(struct environment *e);
 /* Takes over what PAM modules have set: handover.h. */

@@ -47,7 +47,8 @@ static void expand_variables(const struct environment *e, const char *s, struct 
     }
 }
 
-char *places_expand(const struct environment *e, const char *path)
+/* `$NAME`, `${NAME}` and a leading `~`, as the user; names that aren't set stay.  Caller frees. */
+static char *places_expand(const struct environment *e, const char *path)
 {
     autobuf struct buf b = BUF_INIT;
     expand_variables(e, path, &b);

@@ -12,9 +12,6 @@
 char *places_make(struct environment *e, const char *name, struct json_object *paths,
                   bool only_look, struct err *err);
 
-/* `$NAME`, `${NAME}` and a leading `~`, as the user; names that aren't set stay.  Caller frees. */
-char *places_expand(const struct environment *e, const char *path);
-
 /* argv[0] on the PATH of the environment (caller frees), or NULL. */
 char *places_find(const struct environment *e, const char *program);
 /* A path that the administrator fixed: a regular file, of root (or of ours, when we never changed

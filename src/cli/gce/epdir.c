@@ -67,7 +67,8 @@ const char *epdir_name(const char *epdir)
     return slash ? slash + 1 : epdir;
 }
 
-char *epdir_path(const char *name)
+/* <base>/<name>, whether it is there or not; the override of the environment counts. */
+static char *epdir_path(const char *name)
 {
     const char *own = getenv("GLOBUS_COMPUTE_ENDPOINT_DIR");
     if (own && *own)

@@ -16,8 +16,6 @@ int epdir_base_make(struct err *err);
 /* The directory that NAME_OR_UUID means (spec: cli.md 2.1).  Caller frees; NULL when it is absent.
  */
 char *epdir_find(const char *name_or_uuid, struct err *err);
-/* <base>/<name>, whether it is there or not; the override of the environment counts. */
-char *epdir_path(const char *name);
 /* Last part of the path. */
 const char *epdir_name(const char *epdir);
 

@@ -70,7 +70,18 @@ int become_owner(const char *dir, struct err *err)
     return 0;
 }
 
-struct ledger *ledger_open(const struct args *a, struct err *err)
+static void ledger_close(struct ledger *l)
+{
+    if (l == NULL)
+        return;
+    if (l->store != NULL)
+        store_close(l->store);
+    loop_destroy(l->loop);
+    json_object_put(l->settings);
+    free(l);
+}
+
+static struct ledger *ledger_open(const struct args *a, struct err *err)
 {
     const char *dir = args_data(a);
     struct ledger *l = xcalloc(1, sizeof *l);
@@ -99,25 +110,9 @@ struct ledger *ledger_open(const struct args *a, struct err *err)
     return l;
 }
 
-void ledger_close(struct ledger *l)
-{
-    if (l == NULL)
-        return;
-    if (l->store != NULL)
-        store_close(l->store);
-    loop_destroy(l->loop);
-    json_object_put(l->settings);
-    free(l);
-}
-
 const char *ledger_domain(const struct ledger *l)
 {
     return json_str_or(l->settings, "auth.domain", ADMIN_DOMAIN);
-}
-
-int ledger_do(struct ledger *l, store_job_f *job, void *arg, struct err *err)
-{
-    return store_now(l->store, job, arg, err);
 }
 
 int ledger_run(const struct args *a, store_job_f *job, void *arg,
@@ -129,7 +124,7 @@ int ledger_run(const struct args *a, store_job_f *job, void *arg,
     if (rc == 0) {
         if (prepare != NULL)
             prepare(arg, l);
-        rc = ledger_do(l, job, arg, &err);
+        rc = store_now(l->store, job, arg, &err);
     }
     ledger_close(l);
     return rc == 0 ? 0 : fail("%s", err.text);

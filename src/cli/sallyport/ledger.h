@@ -21,12 +21,7 @@ struct ledger;
 struct json_object *settings_read(const char *data_dir, struct err *err);
 /* Root takes on the account that owns the folder; others stay who they are. */
 int become_owner(const char *dir, struct err *err);
-/* NULL with err. */
-struct ledger *ledger_open(const struct args *a, struct err *err);
-void ledger_close(struct ledger *l);               /* NULL is fine */
 const char *ledger_domain(const struct ledger *l); /* behind bare user names */
-/* Runs the job in a transaction of its own. */
-int ledger_do(struct ledger *l, store_job_f *job, void *arg, struct err *err);
 
 /* open, do, close; prints "Error: ..." and returns the exit code. */
 int ledger_run(const struct args *a, store_job_f *job, void *arg,

@@ -107,23 +107,3 @@ void api_destroy(struct api *a)
     free(a->namespace);
     free(a);
 }
-
-bool api_is_client(const struct api *a)
-{
-    return a->client_secret != NULL;
-}
-
-const char *api_auth_url(const struct api *a)
-{
-    return a->auth_url;
-}
-
-const char *api_compute_url(const struct api *a)
-{
-    return a->compute_url;
-}
-
-const char *api_namespace(const struct api *a)
-{
-    return a->namespace;
-}

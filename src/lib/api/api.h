@@ -52,11 +52,6 @@ struct api_opts {
 struct api *api_create(const struct api_opts *opts, struct err *err);
 void api_destroy(struct api *a); /* NULL is fine */
 
-bool api_is_client(const struct api *a); /* client credentials: never prompts */
-const char *api_auth_url(const struct api *a);
-const char *api_compute_url(const struct api *a);
-const char *api_namespace(const struct api *a); /* of the token store */
-
 /* ---- tokens ---- */
 
 /* Tokens live in <base>/storage.db, shared with the Python package; changes are written back. */

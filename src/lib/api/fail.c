@@ -18,7 +18,7 @@ int fail_set(struct api_fail *fail, enum api_kind kind, const char *fmt, ...)
     return -1;
 }
 
-int fail_network(struct api_fail *fail, const struct err *err)
+static int fail_network(struct api_fail *fail, const struct err *err)
 {
     fail_set(fail, API_NETWORK, "no answer from the service: %s", err->text);
     fail->err.code = err->code;
@@ -39,8 +39,8 @@ static const char *message_of(struct json_object *body)
     return NULL;
 }
 
-int fail_answer(struct api_fail *fail, enum api_kind kind, const struct http_request *req,
-                const struct http_response *r)
+static int fail_answer(struct api_fail *fail, enum api_kind kind, const struct http_request *req,
+                       const struct http_response *r)
 {
     const char *text = r->body.data ? r->body.data : "";
     autojson struct json_object *body = json_read(text, r->body.len, HTTP_BODY_MAX, "answer", NULL);

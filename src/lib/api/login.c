@@ -84,9 +84,11 @@ static char *ask(const struct api *a, const char *url, FILE *in, FILE *out)
     return code;
 }
 
-/* The token came straight from Auth over the connection that authenticates it, so its claims are
+/* The `sub` of an id_token: caller frees, NULL when it has none.
+ *
+ * The token came straight from Auth over the connection that authenticates it, so its claims are
  * read without checking its signature (OpenID Connect Core 3.1.3.7, point 6). */
-char *login_identity(const char *id_token)
+static char *login_identity(const char *id_token)
 {
     const char *begin = strchr(id_token, '.');
     const char *end = begin ? strchr(begin + 1, '.') : NULL;

@@ -28,9 +28,6 @@ struct api {
 /* Fills fail and returns -1. */
 int fail_set(struct api_fail *fail, enum api_kind kind, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
-int fail_network(struct api_fail *fail, const struct err *err);
-int fail_answer(struct api_fail *fail, enum api_kind kind, const struct http_request *req,
-                const struct http_response *r);
 
 /* 0 and *out (NULL for an empty body) for a 2xx answer. */
 int api_call(struct api *a, enum api_kind kind, const struct http_request *req,
@@ -40,16 +37,11 @@ int api_authorized(struct api *a, const char *server, const char *method, const 
                    struct json_object *body, struct json_object **out, struct api_fail *fail);
 
 /* ---- tokens.c ---- */
-const char *tokens_scope(const char *server); /* what is asked for at that resource server */
 /* Valid for another minute at least, or renewed; `fresh` renews in any case.  NULL with fail. */
 const char *tokens_access(struct api *a, const char *server, bool fresh, struct api_fail *fail);
 /* Takes the tokens of a token answer in; writes them to the store. */
 int tokens_take(struct api *a, struct json_object *answer, const char *identity_id,
                 struct api_fail *fail);
-
-/* ---- login.c ---- */
-/* The `sub` of an id_token that came straight from Auth: caller frees, NULL when it has none. */
-char *login_identity(const char *id_token);
 
 /* ---- store.c ---- */
 struct token_store *token_store_open(const char *base_dir, struct err *err);

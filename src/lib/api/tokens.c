@@ -14,7 +14,8 @@
 static const char *const servers[] = {API_COMPUTE_SERVER, API_AUTH_SERVER};
 #define SERVERS (sizeof(servers) / sizeof(servers[0]))
 
-const char *tokens_scope(const char *server)
+/* What is asked for at that resource server. */
+static const char *tokens_scope(const char *server)
 {
     return strcmp(server, API_AUTH_SERVER) == 0 ? SCOPE_OPENID " " SCOPE_PROJECTS : SCOPE_COMPUTE;
 }

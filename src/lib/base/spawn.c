@@ -235,8 +235,3 @@ void spawn_cancel(struct spawn *s)
     }
     spawn_free(s);
 }
-
-pid_t spawn_pid(const struct spawn *s)
-{
-    return s->pid;
-}

@@ -42,6 +42,5 @@ struct spawn *spawn_start(struct loop *l, const struct spawn_opts *opts, spawn_f
                           struct err *err);
 /* Kills the group and forgets it without a callback; NULL is fine. */
 void spawn_cancel(struct spawn *s);
-pid_t spawn_pid(const struct spawn *s);
 
 #endif

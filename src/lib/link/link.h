@@ -94,7 +94,6 @@ const char *link_server_key_file(const struct link_server *s);
 size_t link_server_agents(const struct link_server *s);
 
 const struct link_agent_info *link_agent_info(const struct link_agent *a);
-uint64_t link_agent_last_seen_us(const struct link_agent *a);
 void *link_agent_data(const struct link_agent *a); /* the caller's own */
 void link_agent_set_data(struct link_agent *a, void *data);
 

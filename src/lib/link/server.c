@@ -149,11 +149,6 @@ const struct link_agent_info *link_agent_info(const struct link_agent *a)
     return &a->info;
 }
 
-uint64_t link_agent_last_seen_us(const struct link_agent *a)
-{
-    return a->seen_us;
-}
-
 void *link_agent_data(const struct link_agent *a)
 {
     return a->data;

@@ -203,26 +203,3 @@ void wire_queue_info_clear(struct wire_queue_info *q)
     free(q->props_mem);
     memset(q, 0, sizeof(*q));
 }
-
-struct json_object *wire_queue_info_json(const char *url, const char *exchange, const char *queue)
-{
-    struct json_object *o = json_object_new_object();
-    json_add_str(o, "connection_url", url);
-    json_add_str(o, "exchange", exchange);
-    json_add_str(o, "queue", queue);
-    return o;
-}
-
-struct json_object *wire_queue_info_publish_json(const char *url, const char *exchange,
-                                                 const char *queue, const char *routing_key)
-{
-    struct json_object *o = wire_queue_info_json(url, exchange, queue);
-    struct json_object *kwargs = json_object_new_object(), *props = json_object_new_object();
-    json_add_str(kwargs, "exchange", exchange);
-    json_add_str(kwargs, "routing_key", routing_key);
-    json_add_bool(kwargs, "mandatory", true);
-    json_add_int(props, "delivery_mode", 2);
-    json_add(kwargs, "properties", props);
-    json_add(o, "queue_publish_kwargs", kwargs);
-    return o;
-}

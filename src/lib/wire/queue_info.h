@@ -32,9 +32,5 @@ struct wire_queue_info {
 int wire_queue_info_read(struct json_object *o, const char *what, bool publisher,
                          struct wire_queue_info *out, struct err *err);
 void wire_queue_info_clear(struct wire_queue_info *q);
-/* For those who make them (service): a new object; props like {"delivery_mode": 2} are taken. */
-struct json_object *wire_queue_info_json(const char *url, const char *exchange, const char *queue);
-struct json_object *wire_queue_info_publish_json(const char *url, const char *exchange,
-                                                 const char *queue, const char *routing_key);
 
 #endif

@@ -153,12 +153,6 @@ static void queue_infos(void **state)
     assert_memory_equal(q.publish.props->user_id.bytes, "me", 2);
     assert_int_equal(q.publish.props->headers.num_entries, 2);
     wire_queue_info_clear(&q);
-
-    o = wire_queue_info_publish_json("amqp://h/", "e", "q", "key");
-    assert_int_equal(wire_queue_info_read(o, "x", true, &q, &err), 0);
-    assert_string_equal(q.publish.exchange, "e");
-    wire_queue_info_clear(&q);
-    json_object_put(o);
 }
 
 static void queue_info_errors(void **state)

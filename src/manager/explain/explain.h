@@ -33,8 +33,6 @@ struct explain {
     struct json_object *identities;
 };
 
-/* config.yaml of --dir, the mapping's path, the endpoint's id.  0 or -1. */
-int explain_open(struct explain *x, struct err *err);
 /* The identity set: a list, or an object with `identities` or `globus_identity_set`. */
 int explain_read_identities(struct explain *x, struct err *err);
 struct json_object *explain_read_json(const char *path, const char *what, struct err *err);
@@ -45,8 +43,6 @@ char *explain_path(const struct explain *x, const char *path);
 /* {"username", "matched_identity", "candidates", "warnings", "explanation"}, or {"error"} when the
  * mapping can't be loaded.  NULL with err when it can't be evaluated at all. */
 struct json_object *explain_mapping(const struct explain *x, struct err *err);
-/* Drops to the account of the listener for good; 0 or -1. */
-int explain_drop(const struct explain *x, struct err *err);
 
 /* ---- account.c ---- */
 /* {"name", "accepted", "uid", "gid", "home", "shell", "user_text", "admin_text"} */

@@ -80,7 +80,8 @@ static void read_id(struct explain *x)
     snprintf(x->id, sizeof(x->id), "%s", o ? json_str_or(o, "endpoint_id", "") : "");
 }
 
-int explain_open(struct explain *x, struct err *err)
+/* config.yaml of --dir, the mapping's path, the endpoint's id. */
+static int explain_open(struct explain *x, struct err *err)
 {
     snprintf(x->id, sizeof(x->id), "00000000-0000-0000-0000-000000000000");
     read_id(x);

@@ -14,7 +14,8 @@
 
 #define ANSWER_MAX (64u << 20)
 
-int explain_drop(const struct explain *x, struct err *err)
+/* Drops to the account of the listener for good. */
+static int explain_drop(const struct explain *x, struct err *err)
 {
     const char *name = x->config && x->config->listener_user ? x->config->listener_user : "nobody";
     if (geteuid() != 0)

@@ -36,7 +36,7 @@ int compose_credentials(const char *key, struct json_object *amqp_creds, struct 
     return fd;
 }
 
-struct json_object *compose_argv(const struct command *c)
+static struct json_object *compose_argv(const struct command *c)
 {
     bool old = command_is_from_old_sdk(c);
     struct json_object *argv = json_object_new_array();

@@ -18,8 +18,7 @@ struct compose_person {
 int compose_credentials(const char *key, struct json_object *amqp_creds, struct err *err);
 int compose_blob(const struct site *s, const struct command *c, const struct compose_person *p,
                  struct err *err);
-/* The whole argument vector, as a list; and joined by blanks for log lines. */
-struct json_object *compose_argv(const struct command *c);
+/* The whole argument vector, joined by blanks for log lines; cut off at n. */
 void compose_command_line(const struct command *c, char *out, size_t n);
 
 #endif

@@ -270,8 +270,3 @@ void desk_stop(struct desk *d)
 {
     d->stopping = true;
 }
-
-size_t desk_under_way(const struct desk *d)
-{
-    return d->under_way;
-}

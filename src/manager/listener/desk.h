@@ -42,6 +42,5 @@ void desk_command(struct desk *d, struct amqp_message *m /* taken */);
 void desk_answer(struct desk *d, const struct table_message *m);
 /* Nothing new is begun; what the monitor refuses now stays unacknowledged. */
 void desk_stop(struct desk *d);
-size_t desk_under_way(const struct desk *d);
 
 #endif

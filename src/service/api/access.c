@@ -20,7 +20,7 @@ enum access_role access_role_of(const char *word)
     return ACCESS_NONE;
 }
 
-const char *access_role_name(enum access_role role)
+static const char *access_role_name(enum access_role role)
 {
     return role_names[role];
 }

@@ -20,7 +20,6 @@ enum access_role { ACCESS_NONE, ACCESS_USE, ACCESS_VIEW, ACCESS_OPERATE, ACCESS_
 
 /* "use", ...; ACCESS_NONE for another word. */
 enum access_role access_role_of(const char *word);
-const char *access_role_name(enum access_role role);
 
 /* {identity: role as a number}, groups taken apart; *restricted: somebody is listed for `use`.
  * NULL with err. */

@@ -38,12 +38,6 @@ int params_read(struct req *r, struct params *out, struct err *err)
     return 0;
 }
 
-void params_copy(struct params *to, const struct params *from)
-{
-    for (int i = 0; i < P_N; i++)
-        to->value[i] = xstrdup(from->value[i]);
-}
-
 void params_free(struct params *p)
 {
     for (int i = 0; i < P_N; i++) {
@@ -158,12 +152,4 @@ const char *params_judge(const struct params *p, const struct client *c, struct 
     int rc = scopes_parse(p->value[P_SCOPE], &scopes, err);
     scopes_free(&scopes);
     return rc == 0 ? NULL : "invalid_scope";
-}
-
-bool params_is_step_up(const struct params *p)
-{
-    return p->value[P_SESSION_REQUIRED_IDENTITIES] != NULL ||
-           p->value[P_SESSION_REQUIRED_POLICIES] != NULL ||
-           p->value[P_SESSION_REQUIRED_SINGLE_DOMAIN] != NULL ||
-           p->value[P_SESSION_REQUIRED_MFA] != NULL;
 }

@@ -37,7 +37,6 @@ struct params {
 
 /* -1 with err when one of them is too long. */
 int params_read(struct req *r, struct params *out, struct err *err);
-void params_copy(struct params *to, const struct params *from);
 void params_free(struct params *p);
 /* "client_id=...&..."; without: a parameter to leave out, or P_N. */
 void params_write(const struct params *p, enum param without, struct buf *out);
@@ -50,7 +49,5 @@ bool params_redirect_is_fine(const char *redirect_uri, const struct client *c, c
                              const char *public_url, bool *own);
 /* What is wrong with the rest: an OAuth error name with the sentence in err, or NULL. */
 const char *params_judge(const struct params *p, const struct client *c, struct err *err);
-/* Does the request ask for more than that somebody is signed in? */
-bool params_is_step_up(const struct params *p);
 
 #endif

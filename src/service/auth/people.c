@@ -344,13 +344,3 @@ int client_insert(struct db *db, const struct client *c, struct err *err)
                ? -1
                : 0;
 }
-
-int client_update(struct db *db, const struct client *c, struct err *err)
-{
-    return db_run(db, err,
-                  "UPDATE auth_clients SET name = ?, secret = ?, redirect_uris = ?, disabled = ? "
-                  "WHERE id = ?",
-                  "sssis", c->name, c->secret, c->redirect_uris, (int64_t)c->disabled, c->id) < 0
-               ? -1
-               : 0;
-}

@@ -73,6 +73,5 @@ void client_free(struct client *c);
 /* The native client is always there.  1, 0, -1 as above. */
 int client_by_id(struct db *db, const char *id, struct client *out, struct err *err);
 int client_insert(struct db *db, const struct client *c, struct err *err);
-int client_update(struct db *db, const struct client *c, struct err *err);
 
 #endif

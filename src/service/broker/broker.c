@@ -250,12 +250,6 @@ void broker_done(struct broker *b, struct amqp_message *m)
     amqp_message_free(m);
 }
 
-void broker_again(struct broker *b, struct amqp_message *m)
-{
-    amqp_reject(b->results, m->tag, true);
-    amqp_message_free(m);
-}
-
 /* ---- queues ---- */
 
 struct queue_call {

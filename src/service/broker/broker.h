@@ -49,8 +49,6 @@ void broker_publish(struct broker *b, const char *exchange, const char *key, cha
                     const amqp_basic_properties_t *props, broker_outcome_f *done, void *arg);
 size_t broker_unconfirmed(const struct broker *b);
 void broker_done(struct broker *b, struct amqp_message *m); /* acknowledges a result and frees it */
-/* Back to the queue: it comes again. */
-void broker_again(struct broker *b, struct amqp_message *m);
 
 /* ---- queues ---- */
 

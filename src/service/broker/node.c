@@ -71,7 +71,8 @@ const char *node_account(const char *wanted)
 
 /* ---- ports ---- */
 
-int node_free_port(void)
+/* Of 127.0.0.1; 0 = none. */
+static int node_free_port(void)
 {
     struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     socklen_t n = sizeof(a);

@@ -28,7 +28,6 @@ struct node *node_start(struct loop *l, const struct node_opts *opts, struct err
 /* Takes the certificate's files again; new connections get it within minutes. */
 void node_reload_tls(struct node *n);
 int node_port(const struct node *n);
-int node_free_port(void); /* of 127.0.0.1; 0 = none */
 /* Runs rabbitmqctl with these words, in the background; failures are logged. */
 void node_ctl(struct node *n, const char *const *words);
 /* The node of a folder that another process runs: for node_ctl() and node_destroy() only.  NULL

@@ -6,7 +6,7 @@
 
 #define ONLINE_MIN_S 20 /* as api/presence.c has it */
 
-void look_end(struct look *l)
+static void look_end(struct look *l)
 {
     req_unref(l->r);
     buf_free(&l->mine);

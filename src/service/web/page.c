@@ -98,7 +98,7 @@ struct pages *pages_open(const char *folder, struct err *err)
 
 /* ---- templates ------------------------------------------------------------------------------- */
 
-void page_escape(struct buf *out, const char *text)
+static void page_escape(struct buf *out, const char *text)
 {
     for (const char *p = text; *p != '\0'; p++) {
         switch (*p) {

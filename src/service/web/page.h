@@ -30,7 +30,6 @@ void pages_close(struct pages *p); /* NULL is fine */
 /* Pure: appends the filled template. -1 with err when the template is broken. */
 int page_fill(const char *template_text, const struct page_value *values, size_t n, struct buf *out,
               struct err *err);
-void page_escape(struct buf *out, const char *text);
 
 /* Answers with the template `name` ("sign-in.html").  form_to: another origin that a form may lead
  * to, or NULL. */

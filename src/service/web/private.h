@@ -29,14 +29,13 @@ struct look {
     /* of the job */
     int (*job)(struct look *l, struct db *db, struct err *err);
     struct json_object *out;      /* NULL after the job: there is none, or not for this person */
-    void (*then)(struct look *l); /* instead of the plain reply; ends with look_end() */
+    void (*then)(struct look *l); /* instead of the plain reply; ends with look_reply() */
 };
 
 /* Who asks?  Then the job; then the reply. */
 void look_begin(struct req *r, int (*job)(struct look *l, struct db *db, struct err *err),
                 void (*then)(struct look *l));
 void look_reply(struct look *l); /* and ends it */
-void look_end(struct look *l);
 /* Is this identity one of the asker's, or does the asker see everybody's? */
 bool look_may_see(const struct look *l, const char *owner);
 /* rows or NULL (error): a list of objects, one a row, made by `make`; NULL with err. */
@@ -60,7 +59,6 @@ void web_endpoint(struct req *r);
 void web_people(struct req *r);
 void web_tasks(struct req *r);
 void web_task(struct req *r);
-void web_events(struct req *r);
 int tasks_state(const char *name); /* -1 = any */
 /* The newest tasks that fit; uep "" = of any endpoint. */
 struct json_object *tasks_newest(struct look *l, struct db *db, const char *endpoint, int status,

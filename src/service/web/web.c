@@ -67,7 +67,7 @@ static void stream(struct req *r, const struct auth_who *who)
     events_open(w->events, r);
 }
 
-void web_events(struct req *r)
+static void web_events(struct req *r)
 {
     struct web *w = req_arg(r);
     auth_page(w->opts.auth, r, stream);
