@@ -1,13 +1,12 @@
 #include "endpoint/report.h"
 
 #include <grp.h>
-#include <math.h>
 #include <pwd.h>
-#include <stdio.h>
 #include <unistd.h>
 
 #include "lib/base/alloc.h"
 #include "lib/base/clock.h"
+#include "lib/base/proc.h"
 
 #define GROUPS_MAX 65536
 
@@ -46,19 +45,6 @@ struct json_object *report_identity(struct json_object *ep_info, const char *con
     json_add_str(o, "start_iso", iso);
     json_add_double(o, "start_unix", (double)now / 1e9);
     return o;
-}
-
-static double available_gib(void)
-{
-    FILE *f = fopen("/proc/meminfo", "re");
-    char line[128];
-    double kib = 0;
-    while (f != NULL && fgets(line, sizeof(line), f) != NULL)
-        if (sscanf(line, "MemAvailable: %lf kB", &kib) == 1)
-            break;
-    if (f != NULL)
-        fclose(f);
-    return round(kib / (1 << 20) * 10) / 10;
 }
 
 static void add_option(struct json_object *o, const char *key, struct json_object *from)
@@ -113,7 +99,7 @@ static void add_pool(struct json_object *o, const struct report *r)
     int64_t workers = engine_int(e, "max_workers");
     nodes_count(r->nodes, &c);
     json_add_int(o, "total_cores", sysconf(_SC_NPROCESSORS_ONLN));
-    json_add_double(o, "total_mem", available_gib());
+    json_add_double(o, "total_mem", proc_memory_gib());
     json_add_int(o, "total_core_hrs", 0);
     json_add_int(o, "total_workers", workers);
     json_add_int(o, "pending_tasks",

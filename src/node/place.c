@@ -9,6 +9,7 @@
 
 #include "lib/base/alloc.h"
 #include "lib/base/buf.h"
+#include "lib/base/proc.h"
 
 static double number_or(struct json_object *settings, const char *key, double otherwise)
 {
@@ -28,20 +29,6 @@ static int our_cores(int *list, int max)
     return n;
 }
 
-/* MemAvailable in GiB, to one decimal. */
-static double available_gb(void)
-{
-    FILE *f = fopen("/proc/meminfo", "re");
-    char line[128];
-    double kib = 0;
-    while (f != NULL && fgets(line, sizeof(line), f) != NULL)
-        if (sscanf(line, "MemAvailable: %lf kB", &kib) == 1)
-            break;
-    if (f != NULL)
-        fclose(f);
-    return round(kib / (1 << 20) * 10) / 10;
-}
-
 static double from_environment(const char *name, double otherwise)
 {
     const char *text = getenv(name);
@@ -58,7 +45,7 @@ int place_measure(struct place *p, struct json_object *settings, struct err *err
     struct json_object *accelerators = json_at(settings, "accelerators");
     *p = (struct place){.gpus = -1};
     p->cores = (int)from_environment("PARSL_CORES", (double)sysconf(_SC_NPROCESSORS_ONLN));
-    p->memory_gb = from_environment("PARSL_MEMORY_GB", available_gb());
+    p->memory_gb = from_environment("PARSL_MEMORY_GB", proc_memory_gib());
     p->affinity = xstrdup(json_str_or(settings, "cpu_affinity", "none"));
     p->accelerators =
         accelerators != NULL ? json_object_get(accelerators) : json_object_new_array();

@@ -38,3 +38,24 @@ void proc_boot_id(char out[PROC_BOOT_ID])
     out[n > 0 ? n : 0] = '\0';
     out[strcspn(out, "\n")] = '\0';
 }
+
+int64_t proc_memory_kib(void)
+{
+    char line[256];
+    long long kib = -1;
+    FILE *f = fopen("/proc/meminfo", "re");
+    if (!f)
+        return -1;
+    while (kib < 0 && fgets(line, sizeof(line), f))
+        if (sscanf(line, "MemAvailable: %lld kB", &kib) != 1)
+            kib = -1;
+    fclose(f);
+    return kib;
+}
+
+double proc_memory_gib(void)
+{
+    int64_t kib = proc_memory_kib();
+    int64_t tenths = kib < 0 ? 0 : (kib * 10 + (1 << 19)) >> 20;
+    return (double)tenths / 10;
+}

@@ -1,4 +1,4 @@
-/* What the kernel says about a process. */
+/* What the kernel says about a process, and about the host. */
 #ifndef SALLYPORT_BASE_PROC_H
 #define SALLYPORT_BASE_PROC_H
 
@@ -11,5 +11,9 @@ uint64_t proc_start_time(pid_t pid);
 /* The id of this boot of the host, without the line's end; "" when the kernel tells none. */
 #define PROC_BOOT_ID 64
 void proc_boot_id(char out[PROC_BOOT_ID]);
+/* What programs can still have of the host's memory (MemAvailable); -1 = unknown. */
+int64_t proc_memory_kib(void);
+/* The same to one decimal, as endpoints tell it; 0 = unknown. */
+double proc_memory_gib(void);
 
 #endif

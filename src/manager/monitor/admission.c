@@ -2,7 +2,6 @@
  * started last are remembered, the oldest makes room. */
 #include "manager/monitor/admission.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 
 #include "lib/base/alloc.h"
@@ -74,18 +73,4 @@ int admission_ask(struct admission *a, const struct admission_now *now, struct e
                        (long long)w->starts);
     w->starts++;
     return 0;
-}
-
-int64_t admission_free_mib(void)
-{
-    char line[256];
-    long long kib = -1;
-    FILE *f = fopen("/proc/meminfo", "re");
-    if (!f)
-        return -1;
-    while (kib < 0 && fgets(line, sizeof(line), f))
-        if (sscanf(line, "MemAvailable: %lld", &kib) != 1)
-            kib = -1;
-    fclose(f);
-    return kib < 0 ? -1 : kib / 1024;
 }

@@ -29,7 +29,5 @@ struct admission *admission_create(const struct admission_rules *rules);
 void admission_destroy(struct admission *a); /* NULL is fine */
 /* 0 and the start is counted, or -1 with a sentence that the user may read. */
 int admission_ask(struct admission *a, const struct admission_now *now, struct err *err);
-/* MemAvailable of /proc/meminfo; -1 = unknown. */
-int64_t admission_free_mib(void);
 
 #endif

@@ -12,6 +12,7 @@
 
 #include "lib/base/alloc.h"
 #include "lib/base/log.h"
+#include "lib/base/proc.h"
 #include "manager/monitor/account.h"
 #include "manager/monitor/admission.h"
 #include "manager/monitor/child.h"
@@ -80,12 +81,13 @@ static void join(struct child *c, struct child *other)
 static int ask_admission(struct child *c, struct err *err)
 {
     struct children *all = c->m->children;
+    int64_t free_kib = proc_memory_kib();
     struct admission_now now = {
         .time_us = loop_now_us(c->m->loop),
         .uid = c->uid,
         .total = all->count - 1,
         .of_user = child_count_uid(all, c->uid),
-        .free_mib = admission_free_mib(),
+        .free_mib = free_kib < 0 ? -1 : free_kib / 1024,
     };
     return admission_ask(all->admission, &now, err);
 }

@@ -269,6 +269,19 @@ struct json_object *admin_client_add(struct db *db, const struct admin_client *c
     return o;
 }
 
+static struct json_object *shown_client(struct db_rows *rows)
+{
+    struct json_object *o = json_object_new_object();
+    json_add_str(o, "client_id", db_text(rows, 0));
+    json_add_str(o, "name", db_text(rows, 1));
+    json_add_str(o, "kind", db_is_null(rows, 2) ? "native" : "confidential");
+    json_add_str(o, "username", db_text(rows, 5));
+    json_add_str(o, "identity_set", db_text(rows, 6));
+    json_add_bool(o, "disabled", db_int(rows, 3) != 0 || db_int(rows, 7) != 0);
+    json_add_int(o, "created", db_int(rows, 4));
+    return o;
+}
+
 struct json_object *admin_clients(struct db *db, struct err *err)
 {
     struct db_rows *rows =
@@ -277,25 +290,5 @@ struct json_object *admin_clients(struct db *db, struct err *err)
                  "i.disabled FROM auth_clients c LEFT JOIN auth_identities i ON i.id = c.id ORDER "
                  "BY c.name, c.id",
                  "");
-    if (rows == NULL)
-        return NULL;
-    struct json_object *list = json_object_new_array();
-    int rc;
-    while ((rc = db_next(rows, err)) == 1) {
-        struct json_object *o = json_object_new_object();
-        json_add_str(o, "client_id", db_text(rows, 0));
-        json_add_str(o, "name", db_text(rows, 1));
-        json_add_str(o, "kind", db_is_null(rows, 2) ? "native" : "confidential");
-        json_add_str(o, "username", db_text(rows, 5));
-        json_add_str(o, "identity_set", db_text(rows, 6));
-        json_add_bool(o, "disabled", db_int(rows, 3) != 0 || db_int(rows, 7) != 0);
-        json_add_int(o, "created", db_int(rows, 4));
-        json_object_array_add(list, o);
-    }
-    db_rows_end(rows);
-    if (rc < 0) {
-        json_object_put(list);
-        return NULL;
-    }
-    return list;
+    return db_list(rows, shown_client, err);
 }

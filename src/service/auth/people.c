@@ -221,6 +221,15 @@ struct json_object *person_identity(const struct person *p)
     return o;
 }
 
+static struct json_object *row_identity(struct db_rows *rows)
+{
+    struct person p = {.id = ""};
+    fill(rows, &p);
+    struct json_object *o = person_identity(&p);
+    person_free(&p);
+    return o;
+}
+
 struct json_object *people_set(struct db *db, const char *set_id, const char *first,
                                struct err *err)
 {
@@ -229,22 +238,7 @@ struct json_object *people_set(struct db *db, const char *set_id, const char *fi
                                     "disabled = 0 ORDER BY CASE WHEN id = ? THEN 0 ELSE 1 END, "
                                     "created, id",
                                     "ss", set_id, first);
-    if (rows == NULL)
-        return NULL;
-    struct json_object *list = json_object_new_array();
-    int rc;
-    while ((rc = db_next(rows, err)) == 1) {
-        struct person p = {.id = ""};
-        fill(rows, &p);
-        json_object_array_add(list, person_identity(&p));
-        person_free(&p);
-    }
-    db_rows_end(rows);
-    if (rc < 0) {
-        json_object_put(list);
-        return NULL;
-    }
-    return list;
+    return db_list(rows, row_identity, err);
 }
 
 int people_set_is_admin(struct db *db, const char *set_id, struct err *err)
@@ -260,41 +254,34 @@ int people_set_is_admin(struct db *db, const char *set_id, struct err *err)
     return rc;
 }
 
+static struct json_object *row_person(struct db_rows *rows)
+{
+    struct person p = {.id = ""};
+    fill(rows, &p);
+    struct json_object *o = json_object_new_object();
+    json_add_str(o, "id", p.id);
+    json_add_str(o, "username", p.username);
+    json_add_str(o, "name", p.name);
+    json_add_str(o, "email", p.email);
+    json_add_str(o, "organization", p.organization);
+    json_add_str(o, "kind", p.is_client ? "client" : "user");
+    json_add_str(o, "source", p.source);
+    json_add_bool(o, "admin", p.is_admin);
+    json_add_bool(o, "disabled", p.disabled);
+    json_add_str(o, "identity_set", p.set_id);
+    json_add_int(o, "created", p.created);
+    json_add_int(o, "last_authentication", p.last_auth);
+    person_free(&p);
+    return o;
+}
+
 struct json_object *people_list(struct db *db, const char *kind, struct err *err)
 {
     struct db_rows *rows = db_query(db, err,
                                     "SELECT " COLUMNS " FROM auth_identities WHERE kind = ? OR ? = "
                                     "'' ORDER BY username",
                                     "ss", kind == NULL ? "" : kind, kind == NULL ? "" : kind);
-    if (rows == NULL)
-        return NULL;
-    struct json_object *list = json_object_new_array();
-    int rc;
-    while ((rc = db_next(rows, err)) == 1) {
-        struct person p = {.id = ""};
-        fill(rows, &p);
-        struct json_object *o = json_object_new_object();
-        json_add_str(o, "id", p.id);
-        json_add_str(o, "username", p.username);
-        json_add_str(o, "name", p.name);
-        json_add_str(o, "email", p.email);
-        json_add_str(o, "organization", p.organization);
-        json_add_str(o, "kind", p.is_client ? "client" : "user");
-        json_add_str(o, "source", p.source);
-        json_add_bool(o, "admin", p.is_admin);
-        json_add_bool(o, "disabled", p.disabled);
-        json_add_str(o, "identity_set", p.set_id);
-        json_add_int(o, "created", p.created);
-        json_add_int(o, "last_authentication", p.last_auth);
-        json_object_array_add(list, o);
-        person_free(&p);
-    }
-    db_rows_end(rows);
-    if (rc < 0) {
-        json_object_put(list);
-        return NULL;
-    }
-    return list;
+    return db_list(rows, row_person, err);
 }
 
 /* ---- clients --------------------------------------------------------------------------------- */

@@ -445,6 +445,20 @@ int tokens_revoke(struct db *db, const char *secret, const char *client, char fa
     return rc < 0 ? -1 : 0;
 }
 
+static struct json_object *shown_token(struct db_rows *rows)
+{
+    struct json_object *o = json_object_new_object();
+    json_add_str(o, "id", db_text(rows, 0));
+    json_add_str(o, "identity", db_text(rows, 1));
+    json_add_str(o, "username", db_text(rows, 2));
+    json_add_str(o, "client", db_text(rows, 3));
+    json_add_str(o, "client_name", db_text(rows, 4));
+    json_add_int(o, "issued", db_int(rows, 5));
+    json_add_int(o, "expires", db_int(rows, 6));
+    json_add_int(o, "tokens", db_int(rows, 7));
+    return o;
+}
+
 struct json_object *tokens_list(struct db *db, const char *identity, int64_t now, struct err *err)
 {
     struct db_rows *rows = db_query(
@@ -454,28 +468,7 @@ struct json_object *tokens_list(struct db *db, const char *identity, int64_t now
         "t.identity LEFT JOIN auth_clients c ON c.id = t.client WHERE t.expires > ? AND "
         "(t.identity = ? OR ? = '') GROUP BY t.family, t.identity ORDER BY MIN(t.issued)",
         "iss", now, identity == NULL ? "" : identity, identity == NULL ? "" : identity);
-    if (rows == NULL)
-        return NULL;
-    struct json_object *list = json_object_new_array();
-    int rc;
-    while ((rc = db_next(rows, err)) == 1) {
-        struct json_object *o = json_object_new_object();
-        json_add_str(o, "id", db_text(rows, 0));
-        json_add_str(o, "identity", db_text(rows, 1));
-        json_add_str(o, "username", db_text(rows, 2));
-        json_add_str(o, "client", db_text(rows, 3));
-        json_add_str(o, "client_name", db_text(rows, 4));
-        json_add_int(o, "issued", db_int(rows, 5));
-        json_add_int(o, "expires", db_int(rows, 6));
-        json_add_int(o, "tokens", db_int(rows, 7));
-        json_object_array_add(list, o);
-    }
-    db_rows_end(rows);
-    if (rc < 0) {
-        json_object_put(list);
-        return NULL;
-    }
-    return list;
+    return db_list(rows, shown_token, err);
 }
 
 int tokens_tidy(struct db *db, int64_t now, struct err *err)

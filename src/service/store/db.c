@@ -139,6 +139,22 @@ void db_rows_end(struct db_rows *r)
         r->engine->rows_end(r);
 }
 
+struct json_object *db_list(struct db_rows *r, struct json_object *(*make)(struct db_rows *),
+                            struct err *err)
+{
+    if (r == NULL)
+        return NULL;
+    struct json_object *list = json_object_new_array();
+    int rc;
+    while ((rc = db_next(r, err)) == 1)
+        json_object_array_add(list, make(r));
+    db_rows_end(r);
+    if (rc == 0)
+        return list;
+    json_object_put(list);
+    return NULL;
+}
+
 bool db_is_postgres(const struct db *db)
 {
     return db->engine->is_postgres;

@@ -15,6 +15,7 @@
 #include <stdint.h>
 
 #include "lib/base/err.h"
+#include "lib/base/json.h"
 #include "lib/base/loop.h"
 
 struct store;
@@ -48,6 +49,10 @@ const char *db_text(struct db_rows *r, int column); /* NULL = null; valid until 
 const void *db_blob(struct db_rows *r, int column, size_t *n);
 bool db_is_null(struct db_rows *r, int column);
 void db_rows_end(struct db_rows *r); /* NULL is fine */
+/* All of it as a new list, make() turning one row into one member; ends the rows.  NULL with err;
+ * so it is when r is NULL, the query having failed. */
+struct json_object *db_list(struct db_rows *r, struct json_object *(*make)(struct db_rows *),
+                            struct err *err);
 bool db_is_postgres(const struct db *db);
 
 /* ---- from the loop ---- */

@@ -163,9 +163,9 @@ static struct json_object *find(struct db *db, const char *endpoints, const char
     autofree char *second = xasprintf("SELECT " COLUMNS_UEP " AND %s ORDER BY u.used_us DESC LIMIT "
                                       "%d",
                                       ueps, ROWS_MAX);
-    list = look_list(db_query(db, err, first, ""), make, err);
+    list = db_list(db_query(db, err, first, ""), make, err);
     if (list != NULL)
-        more = look_list(db_query(db, err, second, ""), make, err);
+        more = db_list(db_query(db, err, second, ""), make, err);
     if (more == NULL) {
         json_object_put(list);
         list = NULL;

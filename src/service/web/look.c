@@ -96,22 +96,6 @@ bool look_may_see(const struct look *l, const char *owner)
                       strstr(l->mine.data == NULL ? "" : l->mine.data, owner) != NULL);
 }
 
-struct json_object *look_list(struct db_rows *rows, struct json_object *(*make)(struct db_rows *),
-                              struct err *err)
-{
-    if (rows == NULL)
-        return NULL;
-    struct json_object *list = json_object_new_array();
-    int rc;
-    while ((rc = db_next(rows, err)) == 1)
-        json_object_array_add(list, make(rows));
-    db_rows_end(rows);
-    if (rc == 0)
-        return list;
-    json_object_put(list);
-    return NULL;
-}
-
 double look_seconds(struct db_rows *rows, int column)
 {
     return (double)db_int(rows, column) / 1e6;

@@ -38,9 +38,6 @@ void look_begin(struct req *r, int (*job)(struct look *l, struct db *db, struct 
 void look_reply(struct look *l); /* and ends it */
 /* Is this identity one of the asker's, or does the asker see everybody's? */
 bool look_may_see(const struct look *l, const char *owner);
-/* rows or NULL (error): a list of objects, one a row, made by `make`; NULL with err. */
-struct json_object *look_list(struct db_rows *rows, struct json_object *(*make)(struct db_rows *),
-                              struct err *err);
 double look_seconds(struct db_rows *rows, int column); /* microseconds there; 0 = null */
 
 /* presence in the ledger is written every 20 s: */

@@ -90,7 +90,7 @@ struct json_object *tasks_newest(struct look *l, struct db *db, const char *endp
                   " ORDER BY t.id DESC",
                   whose, older, SCAN_MAX, wanted, most);
     buf_free(&in);
-    return look_list(db_query(db, err, sql, ""), make, err);
+    return db_list(db_query(db, err, sql, ""), make, err);
 }
 
 /* ---- the list -------------------------------------------------------------------------------- */
