@@ -20,17 +20,14 @@
 #include "service/api/ueps.h"
 
 #define REFRESH_US LOOP_S(5)
-#define RESEND_US                                                                                  \
-    LOOP_S(10) /* while nothing is heard: a command may have met a manager's restart */
+/* While nothing is heard: a command may have met a manager's restart. */
+#define RESEND_US LOOP_S(10)
 #define TICK_US LOOP_MS(500)
-#define PAUSE_MIN_US LOOP_S(1)
-#define PAUSE_MAX_US LOOP_S(120)
 #define ROTATE_S (7u * 24 * 3600)
 #define KEPT_MAX 50000
-#define QUIET_US LOOP_S(50)
 #define FIRST_REPORT_US LOOP_S(10) /* of an endpoint that has just registered */
 
-static void set_state(struct uep *u, enum uep_state state)
+void uep_set_state(struct uep *u, enum uep_state state)
 {
     static const char *const names[] = {"down", "starting", "up"};
     if (u->state == state)
@@ -57,7 +54,7 @@ void uep_make_busy(struct uep *u)
     uep_tick(all);
 }
 
-static void end_waits(struct uep *u, int status, const char *code, const char *text)
+void uep_end_waits(struct uep *u, int status, const char *code, const char *text)
 {
     struct waiter *w;
     while ((w = STAILQ_FIRST(&u->waiters))) {
@@ -100,10 +97,9 @@ static void ask_password(struct uep *u)
     creds_issue(u->all->api->creds, principal, ROTATE_S, issued, u);
 }
 
-/* It is there, and so is its queue. */
-static void arrived(struct uep *u)
+void uep_arrived(struct uep *u)
 {
-    end_waits(u, 0, NULL, NULL);
+    uep_end_waits(u, 0, NULL, NULL);
     outbox_pump(u->all->api->outbox, u);
 }
 
@@ -119,10 +115,10 @@ static void queue_made(void *arg, const struct broker_queue_state *state, const 
     if (u->command_wanted)
         ask_password(u);
     if (u->state == UEP_UP)
-        arrived(u);
+        uep_arrived(u);
 }
 
-static void prepare(struct uep *u)
+void uep_prepare(struct uep *u)
 {
     if (u->preparing)
         return;
@@ -141,7 +137,7 @@ void uep_send_command(struct uep *u)
         return;
     u->command_wanted = true;
     u->command_us = uep_now(u); /* so that the tick waits for this one */
-    prepare(u);
+    uep_prepare(u);
 }
 
 /* ---- time ---- */
@@ -191,7 +187,7 @@ static void look_after(struct uep *u)
     expire_waiters(u);
     if (u->state == UEP_UP && !u->queue_ready && needed) {
         if (broker_is_up(u->all->api->broker))
-            prepare(u);
+            uep_prepare(u);
         return;
     }
     if (u->state == UEP_UP || !needed) {
@@ -202,7 +198,7 @@ static void look_after(struct uep *u)
     if (u->legacy || !reachable || u->preparing)
         return;
     if (u->state == UEP_DOWN && uep_now(u) >= u->not_before_us) {
-        set_state(u, UEP_STARTING);
+        uep_set_state(u, UEP_STARTING);
         u->not_before_us = uep_now(u) + backoff_us(u->tries++, PAUSE_MIN_US, PAUSE_MAX_US);
         uep_send_command(u);
     } else if (u->state == UEP_STARTING && uep_now(u) - u->command_us > RESEND_US) {
@@ -341,7 +337,7 @@ void uep_want(struct uep *u, uint64_t deadline_us, uep_ready_f *done, void *arg)
     /* A person waits: no pause, but not a second command into the same second. */
     if (u->state == UEP_UP || (u->state == UEP_DOWN && uep_now(u) - u->command_us > LOOP_S(1))) {
         if (u->state == UEP_DOWN)
-            set_state(u, UEP_STARTING);
+            uep_set_state(u, UEP_STARTING);
         uep_send_command(u);
     }
     if (u->not_before_us > uep_now(u) + LOOP_S(1))
@@ -376,110 +372,7 @@ void uep_open_add(struct uep *u, int64_t n)
         u->tries = 0;
 }
 
-/* ---- reports ---- */
-
-static void checked_in(struct uep *u)
-{
-    fault_point("check-in");
-    set_state(u, UEP_UP);
-    u->tries = 0;
-    u->queue_checked = false;
-    u->checked_in_us = uep_now(u);
-    uep_watch(u);
-    if (u->queue_ready)
-        arrived(u);
-    else
-        prepare(u); /* it came up without our asking: we were restarted */
-}
-
-static bool has_nothing_to_do(struct json_object *state)
-{
-    int64_t outstanding = -1, pending = 0;
-    json_get_int(state, "outstanding_tasks", &outstanding, NULL);
-    json_get_int(state, "pending_tasks", &pending, NULL);
-    return outstanding == 0 && pending == 0;
-}
-
-/* Tasks that a user endpoint took and lost: it is idle, report after report, while they are open.
- */
-static void notice_losses(struct uep *u, struct json_object *state)
-{
-    if (u->open == 0 || !has_nothing_to_do(state)) {
-        u->quiet_since_us = 0;
-        return;
-    }
-    if (u->quiet_since_us == 0)
-        u->quiet_since_us = uep_now(u);
-    else if (uep_now(u) - u->quiet_since_us >= QUIET_US)
-        maintenance_lost(u->all->api->maintenance, u->id);
-}
-
-static void manager_came(struct ueps *all, const char *endpoint)
-{
-    const char *key;
-    void *value;
-    for (size_t it = 0; map_next(all->by_id, &it, &key, &value);) {
-        struct uep *u = value;
-        if (strcmp(u->endpoint, endpoint) == 0 && u->open > 0 && u->state == UEP_DOWN) {
-            u->tries = 0;
-            u->not_before_us = 0;
-            uep_make_busy(u);
-        }
-    }
-}
-
-void ueps_report(struct ueps *all, const char *id, bool online, bool was_online,
-                 struct json_object *state)
-{
-    struct uep *u = map_get(all->by_id, id);
-    if (!u) {
-        if (online && !was_online)
-            manager_came(all, id);
-        return;
-    }
-    if (online && (u->state != UEP_UP || u->gone)) {
-        u->gone = false;
-        checked_in(u);
-    } else if (!online && u->state == UEP_UP) {
-        set_state(u, UEP_DOWN);
-        if (u->open > 0 || !STAILQ_EMPTY(&u->waiters)) {
-            u->not_before_us = uep_now(u) + PAUSE_MIN_US;
-            uep_make_busy(u);
-        }
-        return;
-    }
-    if (online) {
-        notice_losses(u, state);
-        uep_check_consumer(u);
-    }
-}
-
-void ueps_error(struct ueps *all, const char *id, const char *text)
-{
-    struct uep *u = map_get(all->by_id, id);
-    if (!u || u->legacy) {
-        /* A manager's own id: a child's failure while it unwound; the manager is well. */
-        log_info("event=start-failure endpoint=%s ignored: %.300s", id, text);
-        return;
-    }
-    all->api->counters.start_failures++;
-    log_warning("event=start-failure uep=%s endpoint=%s user=%s request=%s: %.1000s", u->id,
-                u->endpoint, u->username ? u->username : u->owner, u->request_id, text);
-    bool was_up = u->state == UEP_UP && !u->gone;
-    if (!was_up)
-        set_state(u, UEP_DOWN);
-    autofree char *sentence = xasprintf("Request payload failed validation: %s", text);
-    end_waits(u, 422, "SEMANTICALLY_INVALID", sentence);
-    /* Tasks that were accepted for it get the sentence as their result. */
-    if (!was_up && u->open > 0)
-        results_fail_all(all->api->results, u->id, "UserEndpointStartFailed", text);
-    u->not_before_us = uep_now(u) + backoff_us(u->tries++, PAUSE_MIN_US, PAUSE_MAX_US);
-}
-
-void uep_is_gone(struct uep *u)
-{
-    set_state(u, UEP_DOWN);
-}
+/* ---- the broker, and life ---- */
 
 void ueps_queue_missing(struct ueps *all, const char *id)
 {

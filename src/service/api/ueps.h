@@ -1,17 +1,22 @@
-/* What the files of user endpoints share: ueps.c (their life), ueps_watch.c (whether they take what
- * is in their queue), ueps_ledger.c (what is known after a restart). */
+/* What the files of user endpoints share: ueps.c (their life), ueps_reports.c (what they and their
+ * managers say), ueps_watch.c (whether they take what is in their queue), ueps_ledger.c (what is
+ * known after a restart). */
 #ifndef SALLYPORT_SERVICE_UEPS_H
 #define SALLYPORT_SERVICE_UEPS_H
 
 #include "service/api/private.h"
+
+/* Between two starts of one that can't stay; it doubles. */
+#define PAUSE_MIN_US LOOP_S(1)
+#define PAUSE_MAX_US LOOP_S(120)
 
 enum uep_state { UEP_DOWN, UEP_STARTING, UEP_UP };
 
 struct waiter {
     STAILQ_ENTRY(waiter) link;
     uint64_t deadline_us;
-    uint64_t
-        online_by_us; /* or it doesn't wait any longer for the endpoint itself; 0 = no matter */
+    /* Until when the endpoint itself has to be online; 0 = no matter. */
+    uint64_t online_by_us;
     uep_ready_f *done;
     void *arg;
 };
@@ -68,8 +73,12 @@ static inline uint64_t uep_now(const struct uep *u)
 struct uep *uep_new(struct ueps *all, const char *id, const char *endpoint, const char *owner);
 void uep_make_busy(struct uep *u); /* the tick looks after it: somebody waits, or tasks do */
 void uep_tick(struct ueps *all);   /* there will be one */
-void uep_is_gone(struct uep *u);   /* it runs no more, whatever was said last */
+void uep_set_state(struct uep *u, enum uep_state state);
 void uep_send_command(struct uep *u);
+void uep_prepare(struct uep *u); /* its queue, then the start command if one is wanted */
+void uep_arrived(struct uep *u); /* it is there, and so is its queue */
+/* Everybody who waits for it is told: status 0 = go on, else an HTTP status with code and text. */
+void uep_end_waits(struct uep *u, int status, const char *code, const char *text);
 
 /* ---- ueps_watch.c ---- */
 

@@ -23,7 +23,7 @@ static void looked(void *arg, const struct broker_queue_state *state, const stru
         return;
     log_warning("event=zombie uep=%s endpoint=%s: it reports, but takes no tasks", u->id,
                 u->endpoint);
-    uep_is_gone(u);
+    uep_set_state(u, UEP_DOWN);
     if (u->open > 0)
         results_fail_all(u->all->api->results, u->id, "UserEndpointStuck",
                          "The user endpoint runs but takes no tasks; ask the endpoint's "
