@@ -1,3 +1,5 @@
+"""A user endpoint alone, with a pretended service behind a real broker."""
+
 import logging
 import os
 import sys

@@ -1,3 +1,5 @@
+"""The listener alone: service and monitor are pretended, the broker is real."""
+
 import os
 import pathlib
 import sys

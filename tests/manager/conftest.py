@@ -1,3 +1,5 @@
+"""The monitor with a pretended listener, as root, on local accounts that the tests make."""
+
 import os
 import pathlib
 import shutil

@@ -1,3 +1,5 @@
+"""The node agent and its workers, fed by a pretended user endpoint."""
+
 import os
 import sys
 

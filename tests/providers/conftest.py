@@ -1,3 +1,5 @@
+"""Providers and launchers, driven by blocks_drive against pretended batch systems or real ones."""
+
 import os
 import sys
 

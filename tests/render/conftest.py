@@ -1,3 +1,5 @@
+"""prepare: what becomes of a start request after the drop, without a manager."""
+
 import os
 import sys
 

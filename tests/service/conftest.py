@@ -1,3 +1,5 @@
+"""The service with a stand-in for sign-in; managers and user endpoints are pretended."""
+
 import os
 import pathlib
 import sys

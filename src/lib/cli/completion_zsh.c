@@ -1,3 +1,4 @@
+/* The completion script of zsh, from the table of commands. */
 #include <stdio.h>
 #include <string.h>
 

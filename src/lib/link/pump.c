@@ -1,3 +1,4 @@
+/* A ZeroMQ socket on the loop: its descriptor tells that something has happened, not what. */
 #include <sys/epoll.h>
 
 #include "lib/base/alloc.h"

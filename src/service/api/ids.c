@@ -1,3 +1,5 @@
+/* Ids that the service makes: of tasks and the like, in order of time (UUID 7), and of user
+ * endpoints, which follow from what they are for (UUID 5). */
 #include <stdio.h>
 #include <string.h>
 #include <sys/random.h>

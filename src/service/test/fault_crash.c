@@ -1,3 +1,4 @@
+/* fault_point() that kills: SALLYPORT_TEST_CRASH=LABEL:N ends the process at the n-th time. */
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>

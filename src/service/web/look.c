@@ -1,3 +1,4 @@
+/* One question of a page to the ledger: who asks, the job, the reply. */
 #include <string.h>
 
 #include "lib/base/clock.h"
