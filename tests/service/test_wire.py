@@ -3,6 +3,7 @@
 import os
 import pathlib
 import sqlite3
+import subprocess
 import sys
 import tempfile
 import time
@@ -10,10 +11,11 @@ import urllib.parse
 
 import pika
 import pytest
-from service_rig import Service, online, wait_until, why_not
+from service_rig import STANDIN, Service, online, wait_until, why_not
 from site_ import UserEndpoint
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1]))
+from support.process import free_port  # noqa: E402
 from support.rabbit import RabbitNode  # noqa: E402
 
 
@@ -29,7 +31,14 @@ def test_passwords_of_any_characters():
         pytest.skip(reason)
     with tempfile.TemporaryDirectory(prefix="sallyport-service-") as folder:
         os.chmod(folder, 0o711)
-        node = OddNode(pathlib.Path(folder) / "rabbit")
+        data = pathlib.Path(folder) / "data"
+        data.mkdir(mode=0o711)
+        (data / "service.yaml").write_text(f'broker: {{url: "amqp://x:y@127.0.0.1/", '
+                                           f'auth_listen: "127.0.0.1:{free_port()}"}}\n')
+        lines = subprocess.run([STANDIN, "--broker-conf", "--data", data], check=True, capture_output=True, text=True,
+                               timeout=30).stdout
+        node = OddNode(pathlib.Path(folder) / "rabbit", lines,
+                       "rabbitmq_auth_backend_http,rabbitmq_auth_backend_cache")
         node.password = "p%/+@:?&=x"
         with node:
             service = Service(folder, "--broker", node.url)  # it says that it is ready when it has logged in
