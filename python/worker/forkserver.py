@@ -50,6 +50,14 @@ def _become_worker(fd, request, settings, close):
     serve(socket.socket(fileno=fd), settings)
 
 
+def _end_group(pid):
+    """A worker and what its tasks started."""
+    try:
+        os.killpg(pid, signal.SIGKILL)
+    except OSError:
+        pass  # nobody is left
+
+
 def _reap(control, workers):
     while True:
         try:
@@ -58,18 +66,9 @@ def _reap(control, workers):
             return
         if pid == 0:
             return
+        _end_group(pid)  # what its tasks left behind; the agent may be dying just now
+        workers.discard(pid)
         control.send(json.dumps({"exited": pid, "status": status}).encode())
-        workers.discard(pid)  # the agent ends what is left of its group
-
-
-def _end_all(workers):
-    """The agent is gone: nothing that its tasks started stays."""
-    for pid in workers:
-        for target in (pid, -pid):
-            try:
-                os.kill(target, signal.SIGKILL)
-            except OSError:
-                pass  # gone already
 
 
 def _next_request(control):
@@ -144,4 +143,5 @@ def main(control_fd):
     except ConnectionError:
         return  # the agent went while we spoke
     finally:
-        _end_all(workers)
+        for pid in workers:  # the agent is gone
+            _end_group(pid)
