@@ -39,6 +39,10 @@ class Load:
                 time.sleep(0.2)
             time.sleep(0.1)
 
+    def goes_on(self):
+        before = len(self.accepted)
+        wait_until(lambda: len(self.accepted) > before + 10, 60)
+
     def stop(self):
         self.stopping = True
         self.thread.join()
@@ -60,6 +64,21 @@ class StubbornManager(Manager):
         super().__init__(answer.json(), on_start=lambda m, c: m.start_endpoint(c))
 
 
+def begin(service):
+    manager = StubbornManager(service)
+    wait_until(lambda: online(service, manager.id))
+    load = Load(service, manager.id, service.function())
+    wait_until(lambda: len(load.accepted) > 20)
+    return manager, load
+
+
+def finish(service, manager, load):
+    """Everything that was accepted completes."""
+    load.stop()
+    wait_until(lambda: len(finished(service, load.accepted)) == len(load.accepted), 90)
+    manager.leave()
+
+
 def broker_pid(service):
     folder = str(service.folder / "data" / "broker")
     for line in subprocess.run(["pgrep", "-f", "beam.smp"], capture_output=True, text=True).stdout.split():
@@ -77,11 +96,7 @@ def children(pid):
 
 def test_service_is_killed_under_load(own_service):
     service = own_service
-    manager = StubbornManager(service)
-    wait_until(lambda: online(service, manager.id))
-    function = service.function()
-    load = Load(service, manager.id, function)
-    wait_until(lambda: len(load.accepted) > 20)
+    manager, load = begin(service)
     ran = {}
     for _ in range(3):
         time.sleep(0.7)
@@ -91,30 +106,20 @@ def test_service_is_killed_under_load(own_service):
         service.start()  # the private broker has gone with it, and comes back with its data
         manager = StubbornManager(service, manager.id)
         wait_until(lambda: online(service, manager.id))
-        before = len(load.accepted)
-        wait_until(lambda: len(load.accepted) > before + 10, 60)
-    load.stop()
-    wait_until(lambda: len(finished(service, load.accepted)) == len(load.accepted), 90)
-    manager.leave()
+        load.goes_on()
+    finish(service, manager, load)
 
 
 def test_broker_is_killed_under_load(own_service):
     service = own_service
-    manager = StubbornManager(service)
-    wait_until(lambda: online(service, manager.id))
-    function = service.function()
-    load = Load(service, manager.id, function)
-    wait_until(lambda: len(load.accepted) > 20)
+    manager, load = begin(service)
     os.kill(broker_pid(service), signal.SIGKILL)
     time.sleep(2)
     assert service.get("/readyz", user=None).status_code == 503
     wait_until(lambda: service.get("/readyz", user=None).status_code == 200, 60)
     manager = StubbornManager(service, manager.id)
-    before = len(load.accepted)
-    wait_until(lambda: len(load.accepted) > before + 10, 60)
-    load.stop()
-    wait_until(lambda: len(finished(service, load.accepted)) == len(load.accepted), 90)
-    manager.leave()
+    load.goes_on()
+    finish(service, manager, load)
 
 
 def test_the_broker_ends_with_the_service(own_service):
