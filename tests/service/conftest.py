@@ -12,6 +12,15 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from service_rig import Service, online, sdk_client, wait_until, why_not  # noqa: E402
 
 
+@pytest.fixture(autouse=True)
+def environment_stays():
+    """sdk_client() names its service there, as a proxy too: the next test must not go through it."""
+    before = dict(os.environ)
+    yield
+    os.environ.clear()
+    os.environ.update(before)
+
+
 def new_service():
     if reason := why_not():
         pytest.skip(reason)
