@@ -105,7 +105,8 @@ int pidfile_check(const char *path, unsigned fresh_s, struct err *err)
     read_text(fd, content, sizeof(content));
     autofree char *lock_path = lock_path_of(path);
     enum lock_state lock = lock_look(lock_path);
-    bool fresh = time(NULL) - st.st_mtime < (time_t)fresh_s;
+    /* time() may lag a moment behind the file's clock, so an age below 0 is possible. */
+    bool fresh = fresh_s > 0 && time(NULL) - st.st_mtime < (time_t)fresh_s;
     if (lock == LOCK_HELD || (lock == LOCK_UNKNOWN && fresh))
         return taken(path, &st, content, err);
     return 0;
