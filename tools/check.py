@@ -43,7 +43,7 @@ PR_SET_CHILD_SUBREAPER = 36
 UNIT_TIMEOUT_S = 600
 FOLDER_TIMEOUT_S = 900  # a folder of tests/; --all: ALL_TIMES as long
 ALL_TIMES = 6
-SLOW_FIRST = ("providers", "endpoint", "service", "peers", "whole", "auth")  # so that none ends last, alone
+SLOW_FIRST = ("service", "providers", "cli", "endpoint", "auth", "peers", "whole", "listener", "manager")  # none ends last, alone
 
 
 @dataclass
