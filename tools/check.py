@@ -41,7 +41,8 @@ from functools import partial
 TOP = pathlib.Path(__file__).resolve().parent.parent
 PR_SET_CHILD_SUBREAPER = 36
 UNIT_TIMEOUT_S = 600
-FOLDER_TIMEOUT_S = 900  # a folder of tests/; --all: ALL_TIMES as long
+IN_PARTS = {"service": 2}  # a folder's files, dealt out to so many runs
+FOLDER_TIMEOUT_S = 1200  # a folder of tests/; --all: ALL_TIMES as long
 ALL_TIMES = 6
 SLOW_FIRST = ("service", "providers", "cli", "endpoint", "auth", "peers", "whole", "listener", "manager")  # none ends last, alone
 
@@ -185,18 +186,18 @@ def install(run: Run, folder: str) -> pathlib.Path | None:
     return run.folder / "opt" / "sallyport"
 
 
-def system(run: Run, folder: pathlib.Path, prefix: pathlib.Path) -> None:
+def system(run: Run, folder: pathlib.Path, prefix: pathlib.Path, name: str, files: list[str]) -> None:
     begin = time.monotonic()
-    part = Part(folder.name)
-    log = f"{folder.name}.log"
+    part = Part(name)
+    log = f"{name}.log"
     asked = {"SALLYPORT_SOAK": str(run.options.soak)} if run.options.soak else {}
     asked |= {"SALLYPORT_ALL": "1"} if run.options.all else {}
     asked |= {"SALLYPORT_QUICK": "1"} if run.options.quick else {}
     seconds = FOLDER_TIMEOUT_S * (ALL_TIMES if run.options.all else 1)
     seconds += 60 * run.options.soak if folder.name == "soak" else 0
-    junit = run.logs / f"{folder.name}.xml"
+    junit = run.logs / f"{name}.xml"
     status = run.command(
-        log, [f"{run.peers}/bin/python", "-m", "pytest", folder.name, f"--junitxml={junit}", "-v",
+        log, [f"{run.peers}/bin/python", "-m", "pytest", *files, f"--junitxml={junit}", "-v",
               "-p", "no:cacheprovider", "--durations=5"], seconds, TOP / "tests",
         SALLYPORT_PREFIX=str(prefix), SALLYPORT_SOURCE=str(TOP),
         SALLYPORT_BUILD=str(TOP / "build-release"), PYTHONDONTWRITEBYTECODE="1",
@@ -273,6 +274,15 @@ def tests_folders(run: Run) -> list[pathlib.Path]:
                   key=lambda folder: (order.get(folder.name, len(order)), folder.name))
 
 
+def parts_of(folder: pathlib.Path) -> list[tuple[str, list[str]]]:
+    """Name and what pytest is to run, of each part of a folder of tests."""
+    n = IN_PARTS.get(folder.name, 1)
+    if n == 1:
+        return [(folder.name, [folder.name])]
+    files = sorted(f"{folder.name}/{path.name}" for path in folder.glob("test_*.py"))
+    return [(f"{folder.name}-{i + 1}", files[i::n]) for i in range(n)]
+
+
 def sanitized(run: Run) -> None:
     if build(run, "build-asan", "-Db_sanitize=address,undefined"):
         unit(run, "unit-asan", "build-asan", ASAN_OPTIONS="detect_stack_use_after_return=1",
@@ -291,7 +301,7 @@ def everything(run: Run) -> None:
             unit(run, "unit", "build-release")
         prefix = install(run, "build-release") if folders else None
         if prefix:
-            jobs += [partial(system, run, folder, prefix) for folder in folders]
+            jobs += [partial(system, run, folder, prefix, *part) for folder in folders for part in parts_of(folder)]
     # Three at a time: most of the time a system test waits for something.
     with ThreadPoolExecutor(max_workers=3) as pool:
         for done in [pool.submit(job) for job in jobs]:

@@ -16,6 +16,7 @@ import requests
 from service_rig import STANDIN, Service, online, wait_until, why_not
 from site_ import Manager
 
+from support.long import takes_long
 from support.process import free_port
 from support.rabbit import RabbitNode
 
@@ -151,6 +152,7 @@ def cluster(place):
         n.stop()
 
 
+@takes_long
 @pytest.mark.timeout(300)
 def test_a_node_of_a_cluster_is_lost(cluster, place):
     service = Service(place)
