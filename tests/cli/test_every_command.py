@@ -22,7 +22,7 @@ def table(program):
     if not (PREFIX / "bin" / program).exists():
         return []
     done = subprocess.run([PREFIX / "bin" / program, "_describe", "json"], capture_output=True, text=True,
-                          env={"PATH": "/usr/bin:/bin", "HOME": "/nonexistent", "GLOBUS_COMPUTE_USER_DIR": "/tmp"})
+                          env={"PATH": "/usr/bin:/bin", "HOME": "/dev/null", "GLOBUS_COMPUTE_USER_DIR": "/tmp"})
     return [(program, command) for command in json.loads(done.stdout) if not command["hidden"]]
 
 

@@ -147,9 +147,9 @@ def test_full_disk(make_manager, ada, small_disk):
 
 
 def test_cannot_be_opened(make_manager):
-    manager = make_manager(MAPPED + "audit_log_path: /nonexistent/audit.log\n")
+    manager = make_manager(MAPPED + "audit_log_path: /dev/null/audit.log\n")
     assert manager.spawn().process.wait(10) == 1
-    assert "/nonexistent/audit.log" in manager.said()
+    assert "/dev/null/audit.log" in manager.said()
 
 
 def test_moved_away(make_manager, ada):

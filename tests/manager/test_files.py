@@ -201,7 +201,8 @@ def test_detach(manager):
     wait_until(lambda: (manager.dir / "daemon.pid").exists())
     pid = int((manager.dir / "daemon.pid").read_text())
     assert f"> Endpoint <{manager.dir.name}> starting in detached mode.\n" in manager.said()
-    assert os.getsid(pid) == pid and os.readlink(f"/proc/{pid}/fd/2") == "/dev/null"
+    wait_until(lambda: os.readlink(f"/proc/{pid}/fd/2") == "/dev/null")
+    assert os.getsid(pid) == pid
     assert (manager.dir / "daemon.pid").stat().st_mode & 0o777 == 0o644
     os.kill(pid, signal.SIGTERM)
     c.expect(table.STOP)

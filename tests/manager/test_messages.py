@@ -60,7 +60,7 @@ def test_malformed(manager, ada, name):
     assert is_alive(pid)
     c.start(ada.name, "uep.1", request=2)
     answer = c.expect(table.RUNNING, table.STARTED, table.FAILED)
-    assert (answer.type, answer.pid) == (table.RUNNING, pid)
+    assert (answer.type, answer.pid) == (table.RUNNING, pid), (answer, manager.said()[-1500:])
     assert only_children(manager, [c.pid, pid])
 
 

@@ -54,7 +54,7 @@ def helped(prefix):
     def ask(program, *names):
         if (program, names) not in known:
             done = subprocess.run([prefix / "bin" / program, *names, "--help"], capture_output=True, text=True,
-                                  timeout=30, env={"PATH": "/usr/bin:/bin", "HOME": "/nonexistent"})
+                                  timeout=30, env={"PATH": "/usr/bin:/bin", "HOME": "/dev/null"})
             known[program, names] = done.stdout if done.returncode == 0 else None
         return known[program, names]
 
