@@ -54,7 +54,8 @@ def helped(prefix):
     def ask(program, *names):
         if (program, names) not in known:
             done = subprocess.run([prefix / "bin" / program, *names, "--help"], capture_output=True, text=True,
-                                  timeout=30, env={"PATH": "/usr/bin:/bin", "HOME": "/dev/null"})
+                                  timeout=30, env={"PATH": "/usr/bin:/bin", "HOME": "/nonexistent",
+                                                   "GLOBUS_COMPUTE_USER_DIR": "/tmp"})
             known[program, names] = done.stdout if done.returncode == 0 else None
         return known[program, names]
 
