@@ -10,6 +10,7 @@
 #include "lib/base/buf.h"
 #include "lib/base/fs.h"
 #include "lib/base/json.h"
+#include "service/broker/backend_conf.h"
 #include "service/broker/node_private.h"
 
 static const char *const port_names[PORT_COUNT] = {"amqp", "dist", "epmd"};
@@ -132,20 +133,9 @@ int node_write_conf(struct node *n, const struct node_opts *o, struct err *err)
         write_tls(n, &b, o, n->ports[PORT_AMQP]);
     else
         buf_fmt(&b, "listeners.tcp.1 = %s:%d\n", o->listen, n->ports[PORT_AMQP]);
-    /* consumer_timeout: a task that runs for days stays unacknowledged for days.
-     * The back end answers from memory; the short cache spares it questions at each publish. */
+    buf_str(&b, "loopback_users = none\nauth_backends.1 = cache\n");
+    backend_conf(&b, o->backend_url);
     buf_fmt(&b,
-            "loopback_users = none\n"
-            "auth_backends.1 = cache\n"
-            "auth_cache.cached_backend = http\n"
-            "auth_cache.cache_ttl = 5000\n"
-            "auth_http.http_method = post\n"
-            "auth_http.user_path = %s/user\n"
-            "auth_http.vhost_path = %s/vhost\n"
-            "auth_http.resource_path = %s/resource\n"
-            "auth_http.topic_path = %s/topic\n"
-            "consumer_timeout = 2592000000\n"
-            "max_message_size = 67108864\n"
             "heartbeat = 60\n"
             "channel_max = 2047\n"
             "vm_memory_high_watermark.relative = 0.4\n"
@@ -155,7 +145,7 @@ int node_write_conf(struct node *n, const struct node_opts *o, struct err *err)
             "log.file.level = warning\n"
             "log.file.rotation.size = 10485760\n"
             "log.file.rotation.count = 3\n",
-            o->backend_url, o->backend_url, o->backend_url, o->backend_url, n->folder);
+            n->folder);
     buf_str(&plugins, "[rabbitmq_auth_backend_http,rabbitmq_auth_backend_cache].\n");
     buf_str(&advanced, "[].\n");
     if (put_folder(n, "", err) < 0 || put_folder(n, "log", err) < 0 ||

@@ -12,6 +12,7 @@
 #include "lib/base/alloc.h"
 #include "lib/base/log.h"
 #include "service/broker/topology.h"
+#include "service/broker/backend_conf.h"
 
 #define TIMEOUT_S 10
 #define PAUSE_US 500000
@@ -186,16 +187,8 @@ void probe_stop(struct probe *p)
 
 char *probe_conf(const char *base)
 {
-    return xasprintf("auth_backends.1 = internal\n"
-                     "auth_backends.2 = cache\n"
-                     "auth_cache.cached_backend = http\n"
-                     "auth_cache.cache_ttl = 5000\n"
-                     "auth_http.http_method = post\n"
-                     "auth_http.user_path = %s/user\n"
-                     "auth_http.vhost_path = %s/vhost\n"
-                     "auth_http.resource_path = %s/resource\n"
-                     "auth_http.topic_path = %s/topic\n"
-                     "consumer_timeout = 2592000000\n"
-                     "max_message_size = 67108864\n",
-                     base, base, base, base);
+    struct buf lines = BUF_INIT;
+    buf_str(&lines, "auth_backends.1 = internal\nauth_backends.2 = cache\n");
+    backend_conf(&lines, base);
+    return buf_take(&lines);
 }
