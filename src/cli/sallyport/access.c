@@ -44,16 +44,6 @@ static int who_of(struct db *db, struct work *w, const char *word, char id[UUID_
                                                : identity_of(db, w, word, id, err);
 }
 
-static int finish(struct work *w, int rc, const struct show_column *columns, const char *empty)
-{
-    if (rc == 0 && args_has(w->a, "--json"))
-        show_json(w->out);
-    else if (rc == 0)
-        show_table(w->out, columns, empty);
-    json_object_put(w->out);
-    return rc;
-}
-
 /* ---- groups ---- */
 
 static int change_members(struct db *db, struct work *w, bool in, const char *group,
@@ -106,8 +96,9 @@ static int run_group(const struct args *a, store_job_f *job)
     static const struct show_column columns[] = {
         {"GROUP", "name"}, {"ID", "id"}, {"MEMBERS", "members"}, {0}};
     struct work w = {.a = a};
-    return finish(&w, ledger_run(a, job, &w, prepare), columns,
-                  "There are no groups; `sallyport group add NAME USER ...` makes one.");
+    int rc = ledger_run(a, job, &w, prepare);
+    return show_list(a, rc, w.out, columns,
+                     "There are no groups; `sallyport group add NAME USER ...` makes one.");
 }
 
 int cmd_group_add(const struct args *a)
@@ -156,9 +147,11 @@ static int run_endpoint(const struct args *a, store_job_f *job, enum access_role
     struct work w = {.a = a, .role = role};
     if (!uuid_parse(args_operand(a, 0), w.endpoint))
         return usage(a->command, "%s is not the id of an endpoint.", args_operand(a, 0));
-    return finish(&w, ledger_run(a, job, &w, prepare), columns,
-                  "Nobody is listed: its owner and `admins` manage it, and whom the site maps may "
-                  "use it.");
+    int rc = ledger_run(a, job, &w, prepare);
+    return show_list(
+        a, rc, w.out, columns,
+        "Nobody is listed: its owner and `admins` manage it, and whom the site maps may "
+        "use it.");
 }
 
 int cmd_endpoint_allow(const struct args *a)

@@ -118,13 +118,8 @@ int cmd_client_list(const struct args *a)
                                                  {0}};
     struct work w = {.a = a};
     int rc = ledger_run(a, list_job, &w, NULL);
-    if (rc == 0 && args_has(a, "--json"))
-        show_json(w.out);
-    else if (rc == 0)
-        show_table(w.out, columns,
-                   "There are no clients yet; `sallyport client add NAME` makes one.");
-    json_object_put(w.out);
-    return rc;
+    return show_list(a, rc, w.out, columns,
+                     "There are no clients yet; `sallyport client add NAME` makes one.");
 }
 
 static int remove_job(struct db *db, void *arg, struct err *err)

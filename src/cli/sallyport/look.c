@@ -62,12 +62,7 @@ int cmd_endpoint_list(const struct args *a)
                                                  {0}};
     struct look w = {0};
     int rc = ledger_run(a, endpoints_job, &w, NULL);
-    if (rc == 0 && args_has(a, "--json"))
-        show_json(w.out);
-    else if (rc == 0)
-        show_table(w.out, columns, "No endpoint is registered.");
-    json_object_put(w.out);
-    return rc;
+    return show_list(a, rc, w.out, columns, "No endpoint is registered.");
 }
 
 static int tasks_job(struct db *db, void *arg, struct err *err)
@@ -108,10 +103,5 @@ int cmd_task_list(const struct args *a)
     const char *state = args_get(a, "--state");
     struct look w = {.state = state ? state : "open"};
     int rc = ledger_run(a, tasks_job, &w, NULL);
-    if (rc == 0 && args_has(a, "--json"))
-        show_json(w.out);
-    else if (rc == 0)
-        show_table(w.out, columns, "There is no such task.");
-    json_object_put(w.out);
-    return rc;
+    return show_list(a, rc, w.out, columns, "There is no such task.");
 }

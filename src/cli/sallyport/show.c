@@ -65,3 +65,14 @@ void show_table(struct json_object *list, const struct show_column *columns, con
         putchar('\n');
     }
 }
+
+int show_list(const struct args *a, int rc, struct json_object *list,
+              const struct show_column *columns, const char *empty)
+{
+    if (rc == 0 && args_has(a, "--json"))
+        show_json(list);
+    else if (rc == 0)
+        show_table(list, columns, empty);
+    json_object_put(list);
+    return rc;
+}

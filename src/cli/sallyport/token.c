@@ -44,12 +44,7 @@ int cmd_token_list(const struct args *a)
                                                  {0}};
     struct work w = {.a = a};
     int rc = ledger_run(a, list_job, &w, prepare);
-    if (rc == 0 && args_has(a, "--json"))
-        show_json(w.out);
-    else if (rc == 0)
-        show_table(w.out, columns, "Nobody holds a token.");
-    json_object_put(w.out);
-    return rc;
+    return show_list(a, rc, w.out, columns, "Nobody holds a token.");
 }
 
 static int revoke_job(struct db *db, void *arg, struct err *err)
