@@ -179,14 +179,19 @@ void help_command(const struct command *c)
     examples(stdout, c->examples);
 }
 
+static void say_error(const char *fmt, va_list ap)
+{
+    fputs("Error: ", stderr);
+    vfprintf(stderr, fmt, ap);
+    fputc('\n', stderr);
+}
+
 int fail(const char *fmt, ...)
 {
     va_list ap;
-    fputs("Error: ", stderr);
     va_start(ap, fmt);
-    vfprintf(stderr, fmt, ap);
+    say_error(fmt, ap);
     va_end(ap);
-    fputc('\n', stderr);
     return 1;
 }
 
@@ -194,10 +199,8 @@ int usage(const struct command *c, const char *fmt, ...)
 {
     va_list ap;
     help_usage(c);
-    fputs("Error: ", stderr);
     va_start(ap, fmt);
-    vfprintf(stderr, fmt, ap);
+    say_error(fmt, ap);
     va_end(ap);
-    fputc('\n', stderr);
     return 2;
 }
