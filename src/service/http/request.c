@@ -13,11 +13,6 @@ void *req_arg(struct req *r)
     return r->hit.arg;
 }
 
-struct loop *req_loop(struct req *r)
-{
-    return r->server->loop;
-}
-
 const char *req_id(struct req *r)
 {
     return r->id;

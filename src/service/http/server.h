@@ -67,7 +67,6 @@ void server_reload(struct server *s);
 
 /* ---- the request ---- */
 void *req_arg(struct req *r);
-struct loop *req_loop(struct req *r);
 const char *req_id(struct req *r); /* correlation id: a UUID, X-Request-Id of the reply */
 const char *req_method(struct req *r);
 const char *req_path(struct req *r);                     /* decoded, without query */
