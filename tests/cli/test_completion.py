@@ -108,10 +108,13 @@ def test_fish(prefix, folder, ask, name, typed, wanted):
 
 
 def zsh_completes(prefix, folder, name, typed):
-    """The line after a Tab at its end, in a zsh on a terminal of its own."""
+    """The line after a Tab at its end, in a zsh on a terminal of its own.  Enter shows a line instead of running
+    it: some are commands that would start something."""
     (folder / ".zshrc").write_text(f"fpath=({prefix}/share/zsh/site-functions $fpath)\n"
                                    "autoload -Uz compinit; compinit -u -D\nPROMPT='ready:'\n"
-                                   "unsetopt zle_bracketed_paste; LISTMAX=999\n")
+                                   "unsetopt zle_bracketed_paste; LISTMAX=999\n"
+                                   "show() { zle -I; print -r -- \"line: $BUFFER\"; BUFFER= }\n"
+                                   "zle -N show; bindkey '^M' show '^J' show\n")
     ours, theirs = pty.openpty()
     process = subprocess.Popen(["zsh", "-i"], stdin=theirs, stdout=theirs, stderr=theirs, cwd=folder,
                                start_new_session=True, env={**environment(prefix, folder), "ZDOTDIR": str(folder)})
@@ -129,9 +132,8 @@ def zsh_completes(prefix, folder, name, typed):
     try:
         assert until(lambda: "ready:" in text), text
         text = ""
-        os.write(ours, f"{name} {typed}\t\x18?\n".encode())
-        os.write(ours, b"print -r -- 'the end'\n")
-        until(lambda: "\nthe end" in text.replace("\r", ""))
+        os.write(ours, f"{name} {typed}\t\n".encode())
+        assert until(lambda: re.search("line: .*\n", text)), text
     finally:
         process.kill()
         process.wait(10)

@@ -122,10 +122,10 @@ void completion_zsh(const struct program *p)
     printf("        esac ;;\n"
            "    esac\n"
            "}\n"
-           "if [ \"$funcstack[1]\" = %s ]; then\n"
+           "if [ \"$funcstack[1]\" = _%s ]; then\n" /* autoloaded: named as its file is */
            "    %s \"$@\"\n"
            "else\n"
            "    compdef %s %s%s%s\n"
            "fi\n",
-           function, function, function, p->title, *alias ? " " : "", alias);
+           p->title, function, function, p->title, *alias ? " " : "", alias);
 }
