@@ -6,20 +6,19 @@ The same document on standard input, the same queues and the same task bodies go
 
 from __future__ import annotations
 
-import builtins
 import json
 import os
 import pathlib
 import statistics
 import subprocess
 import time
-import types
 import uuid
 
 import pika
 from globus_compute_common import messagepack
 from globus_compute_common.messagepack.message_types import Task
 from globus_compute_sdk.serialize import ComputeSerializer
+from support.functions import as_users
 from support.process import wait_for
 from support.rabbit import RabbitNode
 
@@ -45,14 +44,6 @@ idle_heartbeats_soft: 0
 
 def noop(*a):
     return None
-
-
-def as_users(function):
-    """The function as a script would have it: packed whole, not as a name in a module of ours."""
-    space = {"__name__": "__main__", "__builtins__": builtins}
-    made = types.FunctionType(function.__code__, space, function.__name__)
-    made.__module__ = "__main__"
-    return made
 
 
 def task_buffer(function, *args) -> str:

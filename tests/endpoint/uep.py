@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import builtins
 import json
 import os
 import pathlib
@@ -12,11 +11,12 @@ import subprocess
 import sys
 import threading
 import time
-import types
 import uuid
 
 import pika
 from globus_compute_sdk.serialize import ComputeSerializer
+
+from support.functions import as_users
 
 LOCAL = """
 engine:
@@ -30,15 +30,6 @@ POOL = """
 engine: {type: ProcessPoolEngine, max_workers: 2}
 heartbeat_period: 5
 """
-
-
-def as_users(function):
-    """The function as a user's script would have it: in __main__, not in a test module."""
-    space = {"__name__": "__main__", "__builtins__": builtins}
-    f = types.FunctionType(function.__code__, space, function.__name__, function.__defaults__,
-                           function.__closure__)
-    f.__module__ = "__main__"
-    return f
 
 
 class Failed(Exception):

@@ -1,28 +1,19 @@
 """A real node agent and its workers, with a user endpoint played by pyzmq."""
 
-import builtins
 import json
 import os
 import secrets
 import subprocess
 import time
-import types
 
 import zmq
 from globus_compute_sdk.serialize import ComputeSerializer
 from worker_probe import ROOT
 
+from support.functions import as_users
+
 PREFIX = os.environ.get("SALLYPORT_PREFIX", os.path.join(ROOT, "build", "stage"))
 AGENT = os.environ.get("SALLYPORT_NODE_AGENT", PREFIX + "/libexec/sallyport/node-agent")
-
-
-def as_users(function):
-    """The function as a user's script would have it: in __main__, not in a test module."""
-    space = {"__name__": "__main__", "__builtins__": builtins}
-    f = types.FunctionType(function.__code__, space, function.__name__, function.__defaults__,
-                           function.__closure__)
-    f.__module__ = "__main__"
-    return f
 
 
 class Endpoint:

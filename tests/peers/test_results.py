@@ -1,11 +1,9 @@
 """Generated tasks through the original's worker function and through our worker: the same result
 message, read with the classes that the service and the SDK read it with."""
 
-import builtins
 import json
 import pathlib
 import sys
-import types
 import uuid
 
 import pytest
@@ -15,6 +13,7 @@ from hypothesis import strategies as st
 pytest.importorskip("globus_compute_endpoint", reason="the Python original is not installed beside this Python")
 
 from differences import intended  # noqa: E402
+from support.functions import as_users  # noqa: E402
 from support.long import ALL  # noqa: E402
 from globus_compute_common import messagepack  # noqa: E402
 from globus_compute_common.messagepack.message_types import Task  # noqa: E402
@@ -49,13 +48,6 @@ def fail(name, arguments):
     import builtins
 
     raise getattr(builtins, name)(*arguments)
-
-
-def as_users(function):
-    """As in a user's script: packed whole."""
-    made = types.FunctionType(function.__code__, {"__name__": "__main__", "__builtins__": builtins}, function.__name__)
-    made.__module__ = "__main__"
-    return made
 
 
 @pytest.fixture(scope="module")
