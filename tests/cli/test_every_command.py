@@ -4,11 +4,12 @@ with a known exit code and one clear sentence, and never with a trace of how it 
 import json
 import os
 import pathlib
-import pty
 import re
 import subprocess
 
 import pytest
+
+from support.terminal import on_a_terminal
 
 PREFIX = pathlib.Path(os.environ.get("SALLYPORT_PREFIX") or "/nonexistent")
 GCE, OURS = "globus-compute-endpoint", "sallyport"
@@ -277,19 +278,7 @@ def test_json_wherever_a_script_reads():
 @pytest.mark.parametrize("program", [GCE, OURS])
 def test_colours_on_a_terminal_only(run, program):
     def terminal(**environment):
-        ours, theirs = pty.openpty()
-        with subprocess.Popen([PREFIX / "bin" / program, "--help"], stdout=theirs, stderr=theirs,
-                              stdin=subprocess.DEVNULL, env={**run.environment, **environment}) as process:
-            os.close(theirs)
-            text = b""
-            try:
-                while part := os.read(ours, 65536):
-                    text += part
-            except OSError:  # how Linux tells that the other side is closed
-                pass
-            os.close(ours)
-            process.wait(30)
-        return text.decode()
+        return on_a_terminal([PREFIX / "bin" / program, "--help"], {**run.environment, **environment}, 30)
 
     assert "\033[1mCommands:\033[m" in terminal(TERM="xterm")
     assert "\033" not in terminal(TERM="xterm", NO_COLOR="1") + terminal(TERM="dumb")

@@ -3,8 +3,6 @@
 import http.server
 import json
 import os
-import pty
-import subprocess
 import threading
 import time
 from email.utils import formatdate
@@ -12,6 +10,8 @@ from email.utils import formatdate
 import pytest
 
 from configured import RULES, Site
+
+from support.terminal import on_a_terminal
 
 
 @pytest.fixture
@@ -156,25 +156,13 @@ def test_clock_is_not_known(site, service):
 
 # ---- how it looks ----
 
-def on_a_terminal(site, *argv, **environment):
-    ours, theirs = pty.openpty()
-    with subprocess.Popen([site.program, "-c", site.base, *argv], stdin=subprocess.DEVNULL, stdout=theirs,
-                          stderr=theirs, env={**site.environment, **environment}) as process:
-        os.close(theirs)
-        text = b""
-        try:
-            while part := os.read(ours, 65536):
-                text += part
-        except OSError:  # how Linux tells that the other side is closed
-            pass
-        os.close(ours)
-        process.wait(60)
-    return text.decode()
+def looks(site, *argv, **environment):
+    return on_a_terminal([site.program, "-c", site.base, *argv], {**site.environment, **environment})
 
 
 def test_colours_on_a_terminal_only(site):
     site.write(TEMPLATE, "{% if %}")
-    assert "\033[31merror:\033[m " in on_a_terminal(site, "lint", "site", "--offline")
-    assert "\033" not in on_a_terminal(site, "lint", "site", "--offline", NO_COLOR="1")
-    assert "\033" not in on_a_terminal(site, "lint", "site", "--offline", "--json")
+    assert "\033[31merror:\033[m " in looks(site, "lint", "site", "--offline")
+    assert "\033" not in looks(site, "lint", "site", "--offline", NO_COLOR="1")
+    assert "\033" not in looks(site, "lint", "site", "--offline", "--json")
     assert "\033" not in site("lint", "site", "--offline").stdout

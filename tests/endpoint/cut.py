@@ -6,6 +6,8 @@ import socket
 import threading
 from urllib.parse import urlsplit
 
+from support.sockets import join
+
 
 class Forwarder:
     def __init__(self, url: str):
@@ -34,21 +36,7 @@ class Forwarder:
                 client.close()
                 continue
             self._pairs.append((client, server))
-            for a, b in ((client, server), (server, client)):
-                threading.Thread(target=self._pump, args=(a, b), daemon=True).start()
-
-    @staticmethod
-    def _pump(a, b):
-        try:
-            while data := a.recv(65536):
-                b.sendall(data)
-        except OSError:
-            pass
-        for s in (a, b):
-            try:
-                s.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                pass
+            join(client, server)
 
     def cut(self):
         """Ends every connection of the moment."""

@@ -19,6 +19,7 @@ from site_ import Manager
 from support.long import takes_long
 from support.process import free_port
 from support.rabbit import RabbitNode
+from support.sockets import join
 
 CTL = "/usr/lib/rabbitmq/bin/rabbitmqctl"  # not the wrapper, which changes the account
 PLUGINS = "rabbitmq_auth_backend_http,rabbitmq_auth_backend_cache"
@@ -105,24 +106,10 @@ class Door:
                 except OSError:
                     continue
                 server.settimeout(None)
-                for a, b in ((client, server), (server, client)):
-                    threading.Thread(target=self.copy, args=(a, b), daemon=True).start()
+                join(client, server)
                 break
             else:
                 client.close()
-
-    @staticmethod
-    def copy(a, b):
-        try:
-            while data := a.recv(65536):
-                b.sendall(data)
-        except OSError:
-            pass
-        for s in (a, b):
-            try:
-                s.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                pass
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ import pathlib
 import socket
 import subprocess
 
+from support.daemons import Daemons
 from support.process import Daemon, free_port, wait_for
 
 LIB = pathlib.Path("/usr/lib/gridengine")
@@ -29,13 +30,13 @@ def why_not() -> str | None:
     return None
 
 
-class GridEngine:
+class GridEngine(Daemons):
     def __init__(self, folder: pathlib.Path):
+        super().__init__()
         self.folder = folder
         self.path = f"{folder}/bin:{os.environ.get('PATH', '/usr/bin:/bin')}"
         self.env = {"SGE_ROOT": str(folder), "SGE_CELL": "default", "SGE_QMASTER_PORT": str(free_port()),
                     "SGE_EXECD_PORT": str(free_port()), "SGE_ND": "1", "PATH": self.path, "LC_ALL": "C"}
-        self._daemons: dict[str, Daemon] = {}
 
     def run(self, *argv: str, check: bool = True, seconds: float = 30) -> str:
         done = subprocess.run(argv, env=os.environ | self.env, text=True, capture_output=True, timeout=seconds)
@@ -111,25 +112,7 @@ class GridEngine:
                 wait_for("an empty queue", lambda: self.jobs() == {}, 20)
             except AssertionError:
                 pass
-        for daemon in reversed(list(self._daemons.values())):
-            daemon.stop(15)
-
-    def __enter__(self) -> GridEngine:
-        try:
-            self.start()
-        except BaseException:
-            self.stop()
-            raise
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.stop()
-
-    # ---- faults ----
-
-    def kill(self, name: str) -> None:
-        self._daemons[name].process.kill()
-        self._daemons[name].process.wait(10)
+        super().stop()
 
     # ---- looking ----
 

@@ -15,6 +15,7 @@ import signal
 import socket
 import subprocess
 
+from support.daemons import Daemons
 from support.process import Daemon, free_port, wait_for
 
 PATH = os.environ.get("PATH", "") + ":/usr/sbin:/sbin"
@@ -39,13 +40,13 @@ def why_not(accounting: bool = False) -> str | None:
     return None
 
 
-class SlurmCluster:
+class SlurmCluster(Daemons):
     def __init__(self, folder: pathlib.Path, nodes: int = 3, accounting: bool = False):
+        super().__init__()
         self.folder, self.accounting = folder, accounting
         self.nodes = [f"node{i + 1}" for i in range(nodes)]
         self.env = {"SLURM_CONF": str(folder / "slurm.conf"), "PATH": PATH, "LC_ALL": "C"}
         self._host = socket.gethostname().split(".")[0]
-        self._daemons: dict[str, Daemon] = {}
         self._ports = {name: free_port() for name in ["ctld", "dbd", "sql", *self.nodes]}
 
     # ---- files ----
@@ -202,8 +203,7 @@ AccountingStorageType=accounting_storage/{storage}
                     wait_for("an empty queue", lambda: not self.run("squeue", "-h", check=False), 15)
                 except AssertionError:
                     pass
-        for daemon in reversed(list(self._daemons.values())):
-            daemon.stop(15)
+        super().stop()
         self._end_steps()
 
     def _end_steps(self) -> None:
@@ -217,22 +217,7 @@ AccountingStorageType=accounting_storage/{storage}
             except (FileNotFoundError, ProcessLookupError, PermissionError):
                 continue
 
-    def __enter__(self) -> SlurmCluster:
-        try:
-            self.start()
-        except BaseException:
-            self.stop()
-            raise
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.stop()
-
     # ---- faults ----
-
-    def kill(self, name: str) -> None:
-        self._daemons[name].process.kill()
-        self._daemons[name].process.wait(10)
 
     def end(self, name: str) -> None:
         """Orderly: a controller saves what it knows."""
