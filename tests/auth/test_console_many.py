@@ -15,6 +15,7 @@ from support.browser import DARK, LIGHT, Browser, why_not
 from support.process import wait_for
 from support.signin import COMPUTE, PASSWORD
 
+from auth.console import sign_in
 from auth.test_pages import CONTRAST
 
 PAYLOAD = "12\n00\ngAQpLg==\n12\n00\ngAR9lC4=\n"
@@ -49,15 +50,6 @@ def page(site, busy):
         pytest.skip(reason)
     with Browser(1100, 800) as window:
         yield window
-
-
-def sign_in(page, site, name):
-    page.devtools("Network.clearBrowserCookies")
-    page.go(site.url + "/web/sign-in")
-    page.find("#username").type(name)
-    page.find("#password").type(PASSWORD)
-    page.find("button").click()
-    page.wait(".live.on")
 
 
 def seen(page, text):

@@ -12,6 +12,8 @@ from support.sdk import run_script
 from support.signin import PASSWORD
 from support.stack import Manager
 
+from auth.console import sign_in
+
 RUN = """
 import sys
 from globus_compute_sdk import Executor
@@ -39,15 +41,6 @@ engine:
 
 def seen(page, text, seconds=60):
     wait_for(repr(text), lambda: text in page.text or None, seconds, 0.3)
-
-
-def sign_in(page, site, name):
-    page.devtools("Network.clearBrowserCookies")
-    page.go(site.url + "/web/sign-in")
-    page.find("#username").type(name)
-    page.find("#password").type(PASSWORD)
-    page.find("button").click()
-    page.wait(".live.on")
 
 
 def test_tasks_from_submit_to_result(site, prefix, accounts, folder):

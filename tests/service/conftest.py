@@ -57,6 +57,16 @@ def own_service():
 
 
 @pytest.fixture
+def place():
+    """A folder for a service that a test starts in its own way."""
+    if reason := why_not():
+        pytest.skip(reason)
+    with tempfile.TemporaryDirectory(prefix="sallyport-service-", dir="/var/tmp") as name:
+        os.chmod(name, 0o711)
+        yield pathlib.Path(name)
+
+
+@pytest.fixture
 def site(service):
     """make_site(...): a registered manager that starts user endpoints."""
     from site_ import Manager

@@ -2,11 +2,13 @@
 
 SALLYPORT_BUILD names the build folder; otherwise the newest of build-release and build is taken."""
 
+import contextlib
 import os
 import pathlib
 import re
 import signal
 import subprocess
+import tempfile
 import time
 
 import jsonschema
@@ -142,6 +144,23 @@ class Service:
     def submit(self, endpoint, function, n=1, user="alice", payload="12\n00\ngAQpLg==\n12\n00\ngAR9lC4=\n", **fields):
         body = {"tasks": {function: [payload] * n}, "create_queue": False, **fields}
         return self.post(f"/v3/endpoints/{endpoint}/submit", body, user=user)
+
+
+@contextlib.contextmanager
+def service_with(settings):
+    """One of its own, with that service.yaml."""
+    if reason := why_not():
+        pytest.skip(reason)
+    with tempfile.TemporaryDirectory(prefix="sallyport-service-") as folder:
+        data = pathlib.Path(folder) / "data"
+        data.mkdir()
+        pathlib.Path(folder).chmod(0o711)
+        (data / "service.yaml").write_text(settings)
+        service = Service(folder)
+        try:
+            yield service
+        finally:
+            service.stop()
 
 
 def online(service, endpoint, user="alice"):

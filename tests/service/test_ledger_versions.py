@@ -12,22 +12,13 @@ import subprocess
 import tempfile
 
 import pytest
-from service_rig import STANDIN, Service, online, wait_until, why_not
+from service_rig import STANDIN, Service, online, wait_until
 from site_ import Manager
 
 from support import postgres
 
 DUMPS = sorted((pathlib.Path(__file__).parents[1] / "data" / "ledgers").glob("*.sql"))
 ENDPOINT = "aaaaaaaa-0000-4000-8000-000000000001"
-
-
-@pytest.fixture
-def place():
-    if reason := why_not():
-        pytest.skip(reason)
-    with tempfile.TemporaryDirectory(prefix="sallyport-ledger-", dir="/var/tmp") as name:
-        os.chmod(name, 0o711)
-        yield pathlib.Path(name)
 
 
 @pytest.fixture(scope="module")

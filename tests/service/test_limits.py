@@ -1,29 +1,10 @@
 """What a site may set: how much one person may ask, and how old clients may be."""
 
-import contextlib
-import pathlib
 import re
-import tempfile
 
 import pytest
 from globus_compute_sdk.errors import VersionMismatch
-from service_rig import Service, sdk_client, why_not
-
-
-@contextlib.contextmanager
-def service_with(settings):
-    if reason := why_not():
-        pytest.skip(reason)
-    with tempfile.TemporaryDirectory(prefix="sallyport-service-") as folder:
-        data = pathlib.Path(folder) / "data"
-        data.mkdir()
-        pathlib.Path(folder).chmod(0o711)
-        (data / "service.yaml").write_text(settings)
-        service = Service(folder)
-        try:
-            yield service
-        finally:
-            service.stop()
+from service_rig import sdk_client, service_with
 
 
 def test_the_sdk_waits_and_succeeds():

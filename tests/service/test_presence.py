@@ -1,12 +1,9 @@
 """Who is there: endpoints that have just registered, and user endpoints that end without a word."""
 
-import pathlib
-import tempfile
 import threading
 import time
 
-import pytest
-from service_rig import Service, online, wait_until, why_not
+from service_rig import online, service_with, wait_until
 from site_ import Manager
 
 
@@ -47,31 +44,21 @@ def test_one_that_never_came_keeps_its_tasks(service):
 
 
 def test_where_tasks_do_not_wait_it_has_some_seconds():
-    if reason := why_not():
-        pytest.skip(reason)
-    with tempfile.TemporaryDirectory(prefix="sallyport-service-") as folder:
-        data = pathlib.Path(folder) / "data"
-        data.mkdir()
-        pathlib.Path(folder).chmod(0o711)
-        (data / "service.yaml").write_text("tasks: {offline: refuse}\n")
-        service = Service(folder)
-        try:
-            function = service.function()
-            info = service.register().json()
-            thread, answers = submit_later(service, info["endpoint_id"], function)
-            time.sleep(1)
-            manager = Manager(info)
-            thread.join()
-            assert answers[0].status_code == 200, answers[0].text
-            manager.leave()
-            wait_until(lambda: not online(service, manager.id))
-            never = service.register().json()["endpoint_id"]
-            for endpoint in (never, manager.id):
-                answer = service.submit(endpoint, function, user_endpoint_config={"other": 1})
-                assert answer.status_code == 422 and answer.json()["code"] == "ENDPOINT_OFFLINE"
-                assert answer.json()["message"] == "The endpoint is not online; its administrator has to start it"
-        finally:
-            service.stop()
+    with service_with("tasks: {offline: refuse}\n") as service:
+        function = service.function()
+        info = service.register().json()
+        thread, answers = submit_later(service, info["endpoint_id"], function)
+        time.sleep(1)
+        manager = Manager(info)
+        thread.join()
+        assert answers[0].status_code == 200, answers[0].text
+        manager.leave()
+        wait_until(lambda: not online(service, manager.id))
+        never = service.register().json()["endpoint_id"]
+        for endpoint in (never, manager.id):
+            answer = service.submit(endpoint, function, user_endpoint_config={"other": 1})
+            assert answer.status_code == 422 and answer.json()["code"] == "ENDPOINT_OFFLINE"
+            assert answer.json()["message"] == "The endpoint is not online; its administrator has to start it"
 
 
 def test_one_that_was_killed_is_started_again_at_once(service, site):

@@ -190,10 +190,16 @@ with Executor(sys.argv[1], client=client, batch_size=5) as executor:
 """
 
 
-def test_the_unmodified_sdk_over_both(house):
-    a, b = house.member("a"), house.member("b")
+def seen_by_both(a, b):
+    """A manager that is registered with one and online for both."""
     manager = Manager(a.register().json())
     wait_until(lambda: online(a, manager.id) and online(b, manager.id))
+    return manager
+
+
+def test_the_unmodified_sdk_over_both(house):
+    a, b = house.member("a"), house.member("b")
+    manager = seen_by_both(a, b)
     running = [subprocess.Popen([sys.executable, "-c", SDK, manager.id], stderr=subprocess.PIPE, text=True, env={
         "PATH": os.environ["PATH"], "HOME": str(house.folder), "GLOBUS_SDK_ENVIRONMENT": "local",
         "GLOBUS_SDK_SERVICE_URL_AUTH": m.url + "/", "http_proxy": m.url}) for m in (a, b, a, b)]
@@ -204,8 +210,7 @@ def test_the_unmodified_sdk_over_both(house):
 
 def test_one_of_two_is_killed(house):
     a, b = house.member("a"), house.member("b")
-    manager = Manager(a.register().json())
-    wait_until(lambda: online(a, manager.id) and online(b, manager.id))
+    manager = seen_by_both(a, b)
     function = a.function()
     load = Load([a, b], manager.id, function, pause=0.01)
     wait_until(lambda: len(load.accepted) > 100, 60)
@@ -221,8 +226,7 @@ def test_one_of_two_is_killed(house):
 def test_tasks_of_the_dead_are_taken_over(house):
     """They wait in the ledger, for an endpoint that is away; their keeper is killed; it comes back."""
     a, b = house.member("a"), house.member("b")
-    manager = Manager(a.register().json())
-    wait_until(lambda: online(a, manager.id) and online(b, manager.id))
+    manager = seen_by_both(a, b)
     function = a.function()
     all_succeed(a, a.submit(manager.id, function).json()["tasks"][function])
     go_away(manager)
@@ -240,8 +244,7 @@ def test_tasks_of_the_dead_are_taken_over(house):
 
 def test_one_that_leaves_in_order_hands_over_at_once(house):
     a, b = house.member("a"), house.member("b")
-    manager = Manager(a.register().json())
-    wait_until(lambda: online(a, manager.id) and online(b, manager.id))
+    manager = seen_by_both(a, b)
     function = a.function()
     all_succeed(a, a.submit(manager.id, function).json()["tasks"][function])
     go_away(manager)
@@ -346,8 +349,7 @@ def test_what_does_not_go_together(house, tmp_path):
 
 def test_the_database_is_killed_under_load(house):
     a, b = house.member("a"), house.member("b")
-    manager = Manager(a.register().json())
-    wait_until(lambda: online(a, manager.id) and online(b, manager.id))
+    manager = seen_by_both(a, b)
     function = a.function()
     load = Load([a, b], manager.id, function, pause=0.02)
     wait_until(lambda: len(load.accepted) > 60, 60)

@@ -3,17 +3,14 @@ with quorum queues, of which a node is lost."""
 
 import itertools
 import json
-import os
-import pathlib
 import socket
 import subprocess
-import tempfile
 import threading
 import time
 
 import pytest
 import requests
-from service_rig import STANDIN, Service, online, wait_until, why_not
+from service_rig import STANDIN, Service, online, wait_until
 from site_ import Manager
 
 from support.long import takes_long
@@ -23,15 +20,6 @@ from support.sockets import join
 
 CTL = "/usr/lib/rabbitmq/bin/rabbitmqctl"  # not the wrapper, which changes the account
 PLUGINS = "rabbitmq_auth_backend_http,rabbitmq_auth_backend_cache"
-
-
-@pytest.fixture
-def place():
-    if reason := why_not():
-        pytest.skip(reason)
-    with tempfile.TemporaryDirectory(prefix="spbroker-", dir="/var/tmp") as name:
-        os.chmod(name, 0o711)
-        yield pathlib.Path(name)
 
 
 def settings(place, url, **more):
