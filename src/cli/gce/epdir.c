@@ -119,10 +119,10 @@ char *epdir_find(const char *arg, struct err *err)
 {
     char id[UUID_TEXT];
     const char *own = getenv("GLOBUS_COMPUTE_ENDPOINT_DIR");
-    bool is_id = !(own && *own) && uuid_parse(arg, id);
-    bool is_named = (own && *own) || is_one_folder(arg);
+    bool is_set = own && *own; /* whatever the name */
+    bool is_id = !is_set && uuid_parse(arg, id);
     char *path = is_id ? find_by_id(arg) : *arg ? epdir_path(arg) : NULL;
-    if (path && (is_id || is_named) && is_dir(path))
+    if (path && (is_set || is_id || is_one_folder(arg)) && is_dir(path))
         return path;
     err_set(err, "Failed to find endpoint configuration (%s)", is_id || !path ? arg : path);
     free(path);
