@@ -19,6 +19,7 @@
 #include <sysexits.h>
 #include <unistd.h>
 
+#include "lib/amqp/amqp.h"
 #include "lib/base/alloc.h"
 #include "lib/base/log.h"
 #include "lib/base/paths.h"
@@ -236,7 +237,10 @@ static void hide_folders(const struct listener *l)
 
 static bool has_tls(const struct wire_queue_info *q)
 {
-    return q->connection_url && strncmp(q->connection_url, "amqps:", 6) == 0;
+    struct amqp_url url = {0};
+    bool tls = q->connection_url && amqp_url_parse(q->connection_url, &url, NULL) == 0 && url.tls;
+    amqp_url_clear(&url);
+    return tls;
 }
 
 /* 0, or -1 when the manager must end with `end`. */
